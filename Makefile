@@ -1,0 +1,45 @@
+# Thin targets; `make help` lists them.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+BIN := .venv/bin
+PACKAGES := $(wildcard shared/* services/* infra/cli)
+EDITABLE := $(addprefix -e ,$(PACKAGES))
+SOURCES := $(addsuffix /pyproject.toml,$(PACKAGES))
+
+.PHONY: help run test check lint type lock bench clean
+
+help: ## Show this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+run: .venv/stack.stamp ## Start everything on loopback with demo data (Ctrl-C stops it)
+	@$(BIN)/resilience up
+
+test: .venv/dev.stamp ## Run the whole suite, real services included
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: lint type ## Formatting, lint, types, import rules, pure tests
+	@$(BIN)/lint-imports
+	@$(BIN)/python -m pytest -q tests/architecture tests/contracts tests/guards tests/runtime tests/health_monitor tests/degradation_engine tests/inventory_api tests/flag_service tests/cli
+
+lint: .venv/dev.stamp ## Formatting and lint
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+
+type: .venv/dev.stamp ## mypy --strict
+	@$(BIN)/mypy $(addsuffix /src,$(PACKAGES)) tests
+
+lock: .venv/dev.stamp ## Compile requirements/*.in to hash-pinned *.txt
+	@PATH="$(CURDIR)/$(BIN):$$PATH" requirements/lock
+
+bench: .venv/dev.stamp ## Benchmarks, each beside its floor; tables and JSON in .stack/bench
+	@$(BIN)/python -m tests.bench $(ARGS)
+
+clean: ## Remove the environment, caches and the embedded stack's data
+	rm -rf .venv .stack build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache htmlcov .coverage*
+
+.venv/%.stamp: requirements/%.txt $(SOURCES)
+	@echo "Installing pinned dependencies into .venv"
+	@test -x $(BIN)/pip || $(PYTHON) -m venv .venv
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation $(EDITABLE)
+	@touch $@
