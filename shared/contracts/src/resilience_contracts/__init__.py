@@ -1,1 +1,108 @@
+"""The vocabulary of Retail Resilience: levels, health, features, events, policy and how they relate.
 
+Pure: no I/O, no clock, no randomness of its own.
+"""
+
+from __future__ import annotations
+
+from .codec import Encoded, Envelope, decode, encode, schema_uri, tombstone
+from .errors import CodecError, ContractsError, PolicyError, UnknownEventError
+from .events import (
+    EVENTS,
+    LEVEL_TARGET,
+    AdjustmentCommand,
+    AuditRecorded,
+    AutomaticFeature,
+    BreakerReport,
+    DependencyState,
+    Event,
+    HealthObserved,
+    HoldSet,
+    LevelChanged,
+    LevelHold,
+    LevelState,
+    Observation,
+    Pending,
+    ProbeReport,
+    Recovery,
+    VersionPart,
+    format_time,
+    hold_key,
+)
+from .feature import Because, FeatureState, worst
+from .health import BreakerState, Health, Outcome
+from .level import DecidedBy, Level, Version
+from .policy import (
+    BreakerPolicy,
+    DependencyPolicy,
+    FeatureRule,
+    Policy,
+    default_policy,
+    default_policy_text,
+    parse_policy,
+    reachable_sums,
+)
+from .resolver import Resolution, resolve, resolve_unknown, retry_after_s
+from .topics import Topic, dead_letter_topic
+from .view import Applied, FeatureView, LevelView, Saved, View
+
+__all__ = [
+    "EVENTS",
+    "LEVEL_TARGET",
+    "AdjustmentCommand",
+    "Applied",
+    "AuditRecorded",
+    "AutomaticFeature",
+    "Because",
+    "BreakerPolicy",
+    "BreakerReport",
+    "BreakerState",
+    "CodecError",
+    "ContractsError",
+    "DecidedBy",
+    "DependencyPolicy",
+    "DependencyState",
+    "Encoded",
+    "Envelope",
+    "Event",
+    "FeatureRule",
+    "FeatureState",
+    "FeatureView",
+    "Health",
+    "HealthObserved",
+    "HoldSet",
+    "Level",
+    "LevelChanged",
+    "LevelHold",
+    "LevelState",
+    "LevelView",
+    "Observation",
+    "Outcome",
+    "Pending",
+    "Policy",
+    "PolicyError",
+    "ProbeReport",
+    "Recovery",
+    "Resolution",
+    "Saved",
+    "Topic",
+    "UnknownEventError",
+    "Version",
+    "VersionPart",
+    "View",
+    "dead_letter_topic",
+    "decode",
+    "default_policy",
+    "default_policy_text",
+    "encode",
+    "format_time",
+    "hold_key",
+    "parse_policy",
+    "reachable_sums",
+    "resolve",
+    "resolve_unknown",
+    "retry_after_s",
+    "schema_uri",
+    "tombstone",
+    "worst",
+]

@@ -1,0 +1,199 @@
+"""What a consumer knows: the levels and holds it has heard of, and every feature's state that follows.
+
+Pure: records are applied, `now` is given, nothing is fetched. inventory-api, flag-service, the command line
+and integrators all read features through this one place.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum, auto
+
+from pydantic import BaseModel, ConfigDict
+
+from .events import AutomaticFeature, HoldSet, LevelState, hold_key
+from .feature import Because, FeatureState, worst
+from .level import Level, Version
+from .policy import Policy
+from .resolver import resolve_unknown
+
+
+class Applied(Enum):
+    """What a record changed."""
+
+    CHANGED = auto()
+    HEARTBEAT = auto()
+    OLDER = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class LevelView:
+    """A scope's level as a consumer may act on it now."""
+
+    scope: str
+    level: Level
+    name: str
+    version: Version
+    stale: bool
+    state: LevelState
+
+    def header(self) -> str:
+        """Value of the `Resilience-Level` header (an RFC 9651 item)."""
+        return f'{self.name}; version="{self.version}"{"; stale" if self.stale else ""}'
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureView:
+    """A feature's effective state, and the automatic one beside it."""
+
+    key: str
+    state: FeatureState
+    because: Because
+    detail: str
+    since: datetime | None
+    automatic: FeatureState
+    hold: HoldSet | None
+
+
+class Saved(BaseModel):
+    """A view as it is kept on disk."""
+
+    model_config = ConfigDict(frozen=True)
+
+    levels: tuple[LevelState, ...]
+    holds: tuple[HoldSet, ...]
+
+
+class View:
+    """Levels by scope and holds by target. Not thread-safe; one event loop owns it."""
+
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
+        self._levels: dict[str, LevelState] = {}
+        self._holds: dict[str, HoldSet] = {}
+
+    def apply_level(self, state: LevelState) -> Applied:
+        """Take a level state if it is newer than the one held.
+
+        Order is the version's: a newer epoch wins whatever its counter. The same version with a later
+        `observed_at` is a heartbeat: its figures are fresher, its level the same.
+        """
+        held = self._levels.get(state.scope)
+        if held is None:
+            self._levels[state.scope] = state
+            return Applied.CHANGED
+        order = (state.version.ordered(), state.observed_at)
+        held_order = (held.version.ordered(), held.observed_at)
+        if order <= held_order:
+            return Applied.OLDER
+        self._levels[state.scope] = state
+        return Applied.CHANGED if order[0] > held_order[0] else Applied.HEARTBEAT
+
+    def apply_hold(self, hold: HoldSet) -> Applied:
+        """Take a hold unless a later one is held on the same target."""
+        held = self._holds.get(hold.key)
+        if held and (held.set_at, held.version) >= (hold.set_at, hold.version):
+            return Applied.OLDER
+        self._holds[hold.key] = hold
+        return Applied.CHANGED
+
+    def end_hold(self, key: str) -> Applied:
+        """Forget the hold of a key; what its tombstone says."""
+        return Applied.OLDER if self._holds.pop(key, None) is None else Applied.CHANGED
+
+    def forget_holds(self) -> None:
+        """Forget every hold, before the holds topic is read again from its start."""
+        self._holds.clear()
+
+    def scopes(self) -> list[str]:
+        """Return every scope of which a level is known."""
+        return sorted(self._levels)
+
+    def level(self, scope: str, now: datetime) -> LevelView | None:
+        """Return the level of a scope, or None when none was ever heard."""
+        state = self._levels.get(scope)
+        if state is None:
+            return None
+        stale = state.stale or now > state.next_heartbeat_by
+        version = state.version.ordered()
+        return LevelView(scope, state.known_level, state.level, version, stale, state)
+
+    def hold(self, scope: str, target: str, now: datetime) -> HoldSet | None:
+        """Return the hold in force on a target; an expired one is no hold."""
+        held = self._holds.get(hold_key(scope, target))
+        return held if held and held.expires_at > now else None
+
+    def holds(self, now: datetime) -> list[HoldSet]:
+        """Return every hold in force, by key."""
+        return [h for _, h in sorted(self._holds.items()) if h.expires_at > now]
+
+    def next_expiry(self, now: datetime) -> datetime | None:
+        """Return when the next hold ends by itself."""
+        return min((h.expires_at for h in self._holds.values() if h.expires_at > now), default=None)
+
+    def expired(self, now: datetime) -> list[HoldSet]:
+        """Return the holds whose time is over but whose tombstone has not come yet."""
+        return [h for _, h in sorted(self._holds.items()) if h.expires_at <= now]
+
+    def feature(self, scope: str, key: str, now: datetime) -> FeatureView:
+        """Return a feature's state: an operator's hold, else what its level event says, else `unknown`.
+
+        A hold without `allow_better` never gives more than automation does.
+
+        Raises:
+            KeyError: the policy knows no such feature.
+        """
+        automatic = self._automatic(scope, key)
+        hold = self.hold(scope, key, now)
+        if hold is None or hold.state is None:
+            return _view(key, automatic, None)
+        state = hold.state if hold.allow_better else worst(hold.state, automatic.state)
+        if state is not hold.state:
+            return _view(key, automatic, hold)
+        detail = f"held by {hold.actor} until {hold.expires_at:%Y-%m-%d %H:%M:%S} UTC: {hold.reason}"
+        return FeatureView(key, state, Because.HOLD, detail, hold.set_at, automatic.state, hold)
+
+    def features(self, scope: str, now: datetime) -> list[FeatureView]:
+        """Return every feature of the policy, in its order."""
+        return [self.feature(scope, key, now) for key in self.policy.features]
+
+    def _automatic(self, scope: str, key: str) -> AutomaticFeature | _Unheard:
+        rule = self.policy.features[key]
+        state = self._levels.get(scope)
+        known = state.features.get(key) if state else None
+        if known is not None:
+            return known
+        unheard = resolve_unknown(rule)
+        return _Unheard(unheard.state, unheard.because, unheard.detail)
+
+    def save(self) -> Saved:
+        """Return everything held, to be kept on disk."""
+        return Saved(levels=tuple(self._levels.values()), holds=tuple(self._holds.values()))
+
+    def restore(self, saved: Saved) -> None:
+        """Take what was kept on disk, as if it had been heard."""
+        for level in saved.levels:
+            self.apply_level(level)
+        for hold in saved.holds:
+            self.apply_hold(hold)
+
+
+@dataclass(frozen=True, slots=True)
+class _Unheard:
+    state: FeatureState
+    because: Because
+    detail: str
+    since: datetime | None = None
+
+
+def _view(key: str, automatic: AutomaticFeature | _Unheard, hold: HoldSet | None) -> FeatureView:
+    return FeatureView(
+        key,
+        automatic.state,
+        automatic.because,
+        automatic.detail,
+        automatic.since,
+        automatic.state,
+        hold,
+    )
