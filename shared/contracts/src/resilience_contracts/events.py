@@ -374,7 +374,7 @@ class AuditRecorded(Event):
 
 
 class AdjustmentCommand(Event):
-    """A stock adjustment accepted while the stock database is away; applied once, in order, after it is back."""
+    """A stock adjustment accepted while PostgreSQL is away; applied once, in order, after it is back."""
 
     type: ClassVar[str] = "retail.inventory.adjustment.accepted.v1"
     topic: ClassVar[Topic] = Topic.COMMANDS

@@ -31,6 +31,7 @@ from .level import Level
 
 HUNDREDTHS = 100
 WHOLE = 100
+ROUNDING = 1e-9
 _LETTERS = {
     "E": FeatureState.ENABLED,
     "F": FeatureState.FALLBACK,
@@ -48,7 +49,7 @@ def _state(letter: object) -> object:
 
 def _to_hundredths(points: float) -> int:
     hundredths = round(points * HUNDREDTHS)
-    if abs(points * HUNDREDTHS - hundredths) > 1e-9:
+    if abs(points * HUNDREDTHS - hundredths) > ROUNDING:
         raise ValueError("at most two decimals")
     return hundredths
 
