@@ -6,7 +6,7 @@ PACKAGES := $(wildcard shared/* services/* infra/cli)
 EDITABLE := $(addprefix -e ,$(PACKAGES))
 SOURCES := $(addsuffix /pyproject.toml,$(PACKAGES))
 
-.PHONY: help run test check lint type lock bench clean
+.PHONY: help run test check lint type contracts lock bench clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -27,6 +27,9 @@ lint: .venv/dev.stamp ## Formatting and lint
 
 type: .venv/dev.stamp ## mypy --strict
 	@$(BIN)/mypy $(addsuffix /src,$(PACKAGES)) tests
+
+contracts: .venv/dev.stamp ## Write docs/contracts (JSON Schemas, AsyncAPI) from the code
+	@$(BIN)/python -m docs.contracts.generate
 
 lock: .venv/dev.stamp ## Compile requirements/*.in to hash-pinned *.txt
 	@PATH="$(CURDIR)/$(BIN):$$PATH" requirements/lock

@@ -50,7 +50,7 @@ def _asyncapi(settings: Mapping[str, Mapping[str, Any]], version: str) -> dict[s
             "title": "Retail Resilience events",
             "version": version,
             "description": (
-                "CloudEvents 1.0 in Kafka binary mode. A record without a value is a tombstone: its key ended. "
+                "CloudEvents 1.0 in Kafka binary mode. A record without a value is a tombstone. "
                 "Readers ignore fields they do not know and read an unknown level by its rank."
             ),
         },
