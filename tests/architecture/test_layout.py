@@ -1,0 +1,88 @@
+"""The layout and the import directions that docs/adr and CONTRIBUTING.md promise."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from resilience_contracts import Topic, dead_letter_topic
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = sorted(
+    path.parent for pattern in ("shared/*", "services/*", "infra/cli") for path in ROOT.glob(f"{pattern}/pyproject.toml")
+)
+SOURCES = sorted(path for package in PACKAGES for path in package.glob("src/**/*.py"))
+TRACKED = subprocess.run(
+    ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
+).stdout.splitlines()
+
+
+def test_imports_go_one_way() -> None:
+    run = subprocess.run(
+        [Path(sys.executable).parent / "lint-imports", "--no-cache"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_file_is_named_after_the_one_noun_it_holds(path: Path) -> None:
+    assert path.stem not in {"utils", "helpers", "common", "misc", "base", "manager"}
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=lambda path: path.name)
+def test_a_package_is_typed_and_says_what_it_is(package: Path) -> None:
+    module = next((package / "src").iterdir())
+
+    assert (module / "py.typed").is_file()
+    assert (module / "__init__.py").read_text(encoding="utf-8").startswith('"""')
+
+
+@pytest.mark.parametrize("service", sorted((ROOT / "services").iterdir()), ids=lambda path: path.name)
+def test_a_service_has_a_dockerfile_and_a_readme_of_one_screen(service: Path) -> None:
+    assert (service / "Dockerfile").is_file()
+    assert len((service / "README.md").read_text(encoding="utf-8").splitlines()) <= 60
+
+
+def test_runtime_knows_no_word_of_the_domain() -> None:
+    words = re.compile(r"\b(inventory|sku|degradation|resilience_contracts|openai|flag_service)\b", re.IGNORECASE)
+    files = (ROOT / "shared/runtime/src").rglob("*.py")
+
+    found = {f"{path.name}: {m[0]}" for path in files for m in words.finditer(path.read_text(encoding="utf-8"))}
+
+    assert not found
+
+
+def test_topics_are_declared_once_and_completely() -> None:
+    declared = yaml.safe_load((ROOT / "infra/kafka/topics.yaml").read_text(encoding="utf-8"))["topics"]
+
+    named = {str(topic) for topic in Topic}
+    assert named <= set(declared)
+    assert set(declared) - named <= {dead_letter_topic(topic) for topic in named}
+
+
+def test_locks_pin_hashes_and_name_no_registry() -> None:
+    for path in (ROOT / "requirements").glob("*.txt"):
+        text = path.read_text(encoding="utf-8")
+        pinned = [line for line in text.splitlines() if line and not line.startswith((" ", "#"))]
+        assert pinned, path
+        assert all("==" in line for line in pinned), path
+        assert "--hash=sha256:" in text
+        assert "://" not in text
+        assert "index-url" not in text
+
+
+def test_no_machine_path_is_committed() -> None:
+    for name in TRACKED:
+        path = ROOT / name
+        if path.suffix in {".py", ".md", ".yml", ".yaml", ".toml", ".in", ""} and path.is_file():
+            assert "/work/" + "main" not in path.read_text(encoding="utf-8", errors="ignore"), name
