@@ -1,0 +1,23 @@
+"""What a failed connection means, whichever driver reports it."""
+
+from __future__ import annotations
+
+from health_monitor.domain import ProbeError
+from resilience_contracts import Outcome
+
+
+def no_connection(error: BaseException) -> ProbeError:
+    """Classify an error that left the client without an answer: refused, reset, unreachable, or too late."""
+    chain = tuple(_chain(error))
+    if any(isinstance(cause, TimeoutError) for cause in chain):
+        return ProbeError(Outcome.TIMEOUT, type(error).__name__)
+    root = next((cause for cause in reversed(chain) if isinstance(cause, OSError)), error)
+    return ProbeError(Outcome.REFUSED, type(root).__name__)
+
+
+def _chain(error: BaseException | None) -> list[BaseException]:
+    chain: list[BaseException] = []
+    while error is not None and error not in chain:
+        chain.append(error)
+        error = error.__cause__ or error.__context__
+    return chain

@@ -1,0 +1,42 @@
+"""Every setting of this service, from the environment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import NoDecode
+
+from resilience_runtime import HttpSettings, KafkaSettings, LogSettings, RuntimeSettings
+
+
+class Settings(HttpSettings, KafkaSettings, LogSettings, RuntimeSettings):
+    """A dependency whose address is not set is not probed, and the log says so."""
+
+    port: int = Field(default=9002, ge=1, le=65535)
+    metrics_port: int = Field(default=9102, ge=1, le=65535)
+    resilience_scope: str = "default"
+    resilience_policy_file: Path | None = None
+
+    disabled_probes: Annotated[tuple[str, ...], NoDecode] = ()
+    probe_slots: int = Field(default=4, ge=1, le=64, description="probes at once")
+    publish_capacity: int = Field(default=1000, ge=1, description="events kept while Kafka is away")
+
+    openai_base_url: str | None = None
+    openai_api_key: SecretStr | None = None
+    openai_model: str = "gpt-4o-mini"
+    database_url: SecretStr | None = None
+    redis_url: SecretStr | None = None
+    s3_endpoint_url: str | None = None
+    s3_bucket: str | None = None
+    aws_region: str = "us-east-1"
+    aws_access_key_id: SecretStr | None = None
+    aws_secret_access_key: SecretStr | None = None
+
+    @field_validator("disabled_probes", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        return tuple(name.strip() for name in value.split(",") if name.strip())
