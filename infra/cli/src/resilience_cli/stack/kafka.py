@@ -1,0 +1,114 @@
+"""Apache Kafka: one broker and controller in one process, KRaft."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from aiokafka.client import AIOKafkaClient
+from aiokafka.errors import KafkaError
+
+from resilience_cli.errors import StackError
+
+from .jars import class_path
+from .java import find_java
+from .part import NotReadyError, Place
+from .process import Command
+from .sockets import answers, run_apart
+
+# A small heap and a quick start matter more than peak throughput on a developer's machine.
+JVM = ("-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
+LOG = (
+    "-Dorg.slf4j.simpleLogger.showDateTime=true",
+    "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd'T'HH:mm:ss.SSS",
+    "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+    "-Dorg.slf4j.simpleLogger.log.kafka.server=info",
+)
+CLUSTER_ID = "5L6g3nShT-eMCtK--X86sw"
+
+
+@dataclass(frozen=True, slots=True)
+class Kafka:
+    """The broker. `controller_port` is for itself alone."""
+
+    place: Place
+    port: int
+    controller_port: int
+    name: str = "kafka"
+    stop_signal: signal.Signals = signal.SIGTERM
+
+    @property
+    def bootstrap(self) -> str:
+        """Where clients start."""
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def _data(self) -> Path:
+        return self.place.data(self.name) / "data"
+
+    def prepare(self) -> Command:
+        """Format the log directory once and write the server's properties."""
+        java, jars = str(find_java()), class_path()
+        self._data.parent.mkdir(parents=True, exist_ok=True)
+        properties = self.place.data(self.name) / "server.properties"
+        properties.write_text(self._properties(), encoding="utf-8")
+        start = (java, *JVM, *LOG, "-cp", jars)
+        if not (self._data / "meta.properties").exists():
+            self._format(start, properties)
+        return Command(argv=(*start, "kafka.Kafka", str(properties)), cwd=self.place.data(self.name))
+
+    def talk(self) -> None:
+        """Ask for the cluster's metadata; a broker appears there once it serves."""
+        if not answers(self.port):
+            raise NotReadyError("nothing listens yet")
+        try:
+            run_apart(self._metadata())
+        except (KafkaError, OSError, TimeoutError) as error:
+            raise NotReadyError(str(error) or type(error).__name__) from error
+
+    async def _metadata(self) -> None:
+        client = AIOKafkaClient(bootstrap_servers=self.bootstrap, request_timeout_ms=2000)
+        try:
+            async with asyncio.timeout(2):
+                await client.bootstrap()
+            if not client.cluster.brokers():
+                raise NotReadyError("no broker is registered yet")
+        finally:
+            await client.close()
+
+    def _format(self, start: tuple[str, ...], properties: Path) -> None:
+        argv = (*start, "kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c", str(properties))
+        run = subprocess.run(argv, capture_output=True, text=True, check=False)
+        if run.returncode:
+            last = (run.stderr or run.stdout).strip().splitlines()[-1:]
+            raise StackError(
+                f"Kafka's data in {self._data} cannot be created ({' '.join(last)})",
+                f"remove {self._data.parent} and try again",
+            )
+
+    def _properties(self) -> str:
+        lines = {
+            "process.roles": "broker,controller",
+            "node.id": "1",
+            "controller.quorum.voters": f"1@127.0.0.1:{self.controller_port}",
+            "listeners": f"PLAINTEXT://{self.bootstrap},CONTROLLER://127.0.0.1:{self.controller_port}",
+            "advertised.listeners": f"PLAINTEXT://{self.bootstrap}",
+            "controller.listener.names": "CONTROLLER",
+            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+            "log.dirs": str(self._data),
+            "auto.create.topics.enable": "false",
+            "offsets.topic.replication.factor": "1",
+            "offsets.topic.num.partitions": "4",
+            "transaction.state.log.replication.factor": "1",
+            "transaction.state.log.min.isr": "1",
+            "transaction.state.log.num.partitions": "1",
+            "group.initial.rebalance.delay.ms": "0",
+            # The default of 128 MB is half of this heap.
+            "log.cleaner.dedupe.buffer.size": str(16 * 1024 * 1024),
+            "num.network.threads": "2",
+            "num.io.threads": "4",
+        }
+        return "".join(f"{name}={value}\n" for name, value in lines.items())
