@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -16,11 +17,15 @@ VERSION = "1.0.0"
 def generate() -> dict[str, str]:
     """Return every document by file name."""
     declared = yaml.safe_load(TOPICS.read_text(encoding="utf-8"))["topics"]
-    bindings = {
-        name: {"partitions": topic["partitions"], "replicas": topic.get("replicas", 1)}
-        for name, topic in declared.items()
-    }
-    return documents(bindings, VERSION)
+    return documents({name: _binding(topic) for name, topic in declared.items()}, VERSION)
+
+
+def _binding(topic: dict[str, Any]) -> dict[str, Any]:
+    config = topic["config"]
+    shown = {"cleanup.policy": [config["cleanup.policy"]]}
+    if "retention.ms" in config:
+        shown["retention.ms"] = config["retention.ms"]
+    return {"partitions": topic["partitions"], "topicConfiguration": shown}
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from .codec import schema_uri
+from .codec import SCHEMA_ROOT, schema_uri
 from .events import EVENTS, Event
 from .policy import Policy
 from .topics import Topic
@@ -25,7 +25,7 @@ def documents(topic_settings: Mapping[str, Mapping[str, Any]], version: str) -> 
         version: version of the contracts.
     """
     texts = {f"{event.type}.json": _json(_event_schema(event)) for event in EVENTS}
-    texts["policy.json"] = _json(_schema(Policy.model_json_schema(), "policy"))
+    texts["policy.json"] = _json(_policy_schema())
     texts["asyncapi.json"] = _json(_asyncapi(topic_settings, version))
     return texts
 
@@ -36,6 +36,13 @@ def _json(document: Mapping[str, Any]) -> str:
 
 def _schema(schema: dict[str, Any], identity: str) -> dict[str, Any]:
     return {"$schema": JSON_SCHEMA, "$id": identity, **schema}
+
+
+def _policy_schema() -> dict[str, Any]:
+    schema = Policy.model_json_schema()
+    del schema["properties"]["sha256"]  # computed from the file, not written in it
+    schema["required"].remove("sha256")
+    return _schema(schema, f"{SCHEMA_ROOT}/policy.json")
 
 
 def _event_schema(event: type[Event]) -> dict[str, Any]:

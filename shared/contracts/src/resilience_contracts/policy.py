@@ -20,6 +20,7 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
+    WithJsonSchema,
     field_validator,
     model_validator,
 )
@@ -54,8 +55,8 @@ def _to_hundredths(points: float) -> int:
     return hundredths
 
 
-PolicyLevel = Annotated[Level, BeforeValidator(_level)]
-PolicyState = Annotated[FeatureState, BeforeValidator(_state)]
+PolicyLevel = Annotated[Level, BeforeValidator(_level), WithJsonSchema({"enum": list(Level.__members__)})]
+PolicyState = Annotated[FeatureState, BeforeValidator(_state), WithJsonSchema({"enum": list(_LETTERS)})]
 Points = Annotated[float, Field(ge=0, le=100), AfterValidator(_to_hundredths)]
 """Written in points (0 to 100), held as an integer number of hundredths."""
 Seconds = Annotated[float, Field(ge=0, le=86_400 * 7)]
