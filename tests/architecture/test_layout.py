@@ -14,8 +14,11 @@ from resilience_contracts import Topic
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = sorted(
-    path.parent for pattern in ("shared/*", "services/*", "infra/cli") for path in ROOT.glob(f"{pattern}/pyproject.toml")
+    path.parent
+    for pattern in ("shared/*", "services/*", "infra/cli")
+    for path in ROOT.glob(f"{pattern}/pyproject.toml")
 )
+SERVICES = sorted((ROOT / "services").iterdir())
 SOURCES = sorted(path for package in PACKAGES for path in package.glob("src/**/*.py"))
 TRACKED = subprocess.run(
     ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
@@ -47,17 +50,22 @@ def test_a_package_is_typed_and_says_what_it_is(package: Path) -> None:
     assert (module / "__init__.py").read_text(encoding="utf-8").startswith('"""')
 
 
-@pytest.mark.parametrize("service", sorted((ROOT / "services").iterdir()), ids=lambda path: path.name)
+@pytest.mark.parametrize("service", SERVICES, ids=lambda path: path.name)
 def test_a_service_has_a_dockerfile_and_a_readme_of_one_screen(service: Path) -> None:
     assert (service / "Dockerfile").is_file()
     assert len((service / "README.md").read_text(encoding="utf-8").splitlines()) <= 60
 
 
 def test_runtime_knows_no_word_of_the_domain() -> None:
-    words = re.compile(r"\b(inventory|sku|degradation|resilience_contracts|openai|flag_service)\b", re.IGNORECASE)
-    files = (ROOT / "shared/runtime/src").rglob("*.py")
+    words = re.compile(
+        r"\b(inventory|sku|degradation|resilience_contracts|openai|flag_service)\b", re.IGNORECASE
+    )
 
-    found = {f"{path.name}: {m[0]}" for path in files for m in words.finditer(path.read_text(encoding="utf-8"))}
+    found = {
+        f"{path.name}: {match[0]}"
+        for path in (ROOT / "shared/runtime/src").rglob("*.py")
+        for match in words.finditer(path.read_text(encoding="utf-8"))
+    }
 
     assert not found
 

@@ -1,0 +1,166 @@
+"""Event to consumer: a health event becomes a level, beside the same two hops over bare aiokafka.
+
+The floor: one process reads each record from one topic and writes it to another with acks=all, and the same
+consumer reads it there. Bound: p99 at most twice the floor's, in one run, on one broker.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import statistics
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+
+from resilience_contracts import HealthObserved, Observation, Outcome, ProbeReport, Topic, encode
+from tests.fixtures.stack import RunningStack, running_stack
+
+EVENTS = 600
+RATE_PER_S = 50
+WARM_UP = 50
+TIMES_FLOOR = 2.0
+RESULT = Path(".stack/bench/hops.json")
+
+RELAY = """
+import asyncio, sys
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+async def main(bootstrap, source, target):
+    consumer = AIOKafkaConsumer(source, bootstrap_servers=bootstrap, auto_offset_reset="earliest")
+    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, acks="all", enable_idempotence=True)
+    async with consumer, producer:
+        async for record in consumer:
+            await producer.send_and_wait(target, record.value, record.key)
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Hops:
+    """Latency in milliseconds of one way, over all measured events."""
+
+    name: str
+    latencies_ms: list[float]
+
+    def quantile(self, percent: int) -> float:
+        return statistics.quantiles(self.latencies_ms, n=100)[percent - 1]
+
+
+def down_event(scope: str) -> HealthObserved:
+    """Return what demotes a fresh scope at once: PostgreSQL missed three times."""
+    now = datetime.now(UTC)
+    seen = [
+        Observation(outcome=Outcome.REFUSED, latency_ms=1, at=now - timedelta(seconds=age))
+        for age in (2, 1, 0)
+    ]
+    return HealthObserved(
+        scope=scope,
+        dependency="postgresql",
+        observer="bench",
+        boot="bench",
+        sequence=0,
+        observed_at=now,
+        probe=ProbeReport(recent=tuple(seen), interval_s=60),
+    )
+
+
+async def measure(
+    bootstrap: str, topic: str, send: Callable[[AIOKafkaProducer, str], Awaitable[object]], name: str
+) -> Hops:
+    """Send at a steady rate and note when each event's result is first seen."""
+    sent: dict[str, float] = {}
+    got: dict[str, float] = {}
+    total = WARM_UP + EVENTS
+    consumer = AIOKafkaConsumer(topic, bootstrap_servers=bootstrap, auto_offset_reset="latest")
+    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, acks="all", enable_idempotence=True)
+    async with consumer, producer, asyncio.timeout(120):
+        await consumer.seek_to_end()
+
+        async def receive() -> None:
+            async for record in consumer:
+                key = (record.key or b"").decode()
+                if key in sent and key not in got:
+                    got[key] = time.perf_counter()
+                if len(got) == total:
+                    return
+
+        receiver = asyncio.create_task(receive())
+        run = uuid.uuid4().hex[:8]
+        start = time.perf_counter()
+        for index in range(total):
+            await asyncio.sleep(max(0.0, start + index / RATE_PER_S - time.perf_counter()))
+            scope = f"bench-{run}-{index}"
+            sent[scope] = time.perf_counter()
+            await send(producer, scope)
+        await receiver
+    measured = list(sent)[WARM_UP:]
+    return Hops(name, [(got[scope] - sent[scope]) * 1000 for scope in measured])
+
+
+@asynccontextmanager
+async def relay(bootstrap: str, source: str, target: str) -> AsyncIterator[None]:
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", RELAY, bootstrap, source, target)
+    try:
+        yield
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+async def floor(stack: RunningStack) -> Hops:
+    """Measure two hops with nothing but aiokafka between."""
+    source, target = (f"bench-{uuid.uuid4().hex[:8]}" for _ in range(2))
+    stack.create_topic(source)
+    stack.create_topic(target)
+
+    async def send(producer: AIOKafkaProducer, scope: str) -> None:
+        encoded = encode(down_event(scope), "/bench")
+        await producer.send(source, encoded.value, encoded.key)
+
+    async with relay(stack.bootstrap, source, target):
+        return await measure(stack.bootstrap, target, send, "bare aiokafka relay")
+
+
+async def engine(stack: RunningStack) -> Hops:
+    """Measure health event to level state, through the running engine."""
+
+    async def send(producer: AIOKafkaProducer, scope: str) -> None:
+        encoded = encode(down_event(scope), "/bench")
+        await producer.send(encoded.topic, encoded.value, encoded.key, headers=list(encoded.headers))
+
+    return await measure(stack.bootstrap, Topic.LEVELS, send, "degradation-engine")
+
+
+def report(hops: list[Hops]) -> bool:
+    """Print the table, keep the figures, answer whether the bound holds."""
+    print(f"{'two hops, ms':24}{'p50':>8}{'p95':>8}{'p99':>8}   ({EVENTS} events, {RATE_PER_S}/s)")
+    for way in hops:
+        print(f"{way.name:24}" + "".join(f"{way.quantile(p):8.2f}" for p in (50, 95, 99)))
+    ratio = hops[1].quantile(99) / hops[0].quantile(99)
+    print(f"p99 ratio {ratio:.2f}, bound {TIMES_FLOOR}")
+    RESULT.parent.mkdir(parents=True, exist_ok=True)
+    figures = {way.name: {p: way.quantile(p) for p in (50, 95, 99)} for way in hops}
+    RESULT.write_text(json.dumps({**figures, "p99_ratio": ratio}, indent=2), encoding="utf-8")
+    return ratio <= TIMES_FLOOR
+
+
+def main() -> int:
+    """Run both ways on one private broker."""
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        running_stack(Path(directory), parts=("kafka", "degradation-engine")) as stack,
+    ):
+        hops = [asyncio.run(floor(stack)), asyncio.run(engine(stack))]
+    return 0 if report(hops) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
