@@ -1,0 +1,46 @@
+"""What a scope looks like now: its level and its features, as one comparable value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from resilience_contracts import LEVEL_TARGET, FeatureView, HoldSet, LevelView, View
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A scope's level, its features in the policy's order, and the hold asked for on its level."""
+
+    scope: str
+    level: LevelView | None
+    features: tuple[FeatureView, ...]
+    level_hold: HoldSet | None
+
+    @property
+    def holds(self) -> tuple[HoldSet, ...]:
+        """Return every hold in force in the scope."""
+        on_features = tuple(feature.hold for feature in self.features if feature.hold)
+        return (self.level_hold, *on_features) if self.level_hold else on_features
+
+    def same_effect(self, other: Picture) -> bool:
+        """Say whether both mean the same to a caller; fresher figures of a heartbeat do not count."""
+        return self._effect() == other._effect()
+
+    def _effect(self) -> tuple[object, ...]:
+        level = self.level
+        of_level = level and (
+            level.name, level.version, level.stale, level.state.cause, level.state.decided_by,
+            level.state.automatic_level, level.state.hold, level.state.pending,
+        )  # fmt: skip
+        return of_level, self.features, self.level_hold
+
+
+def draw(view: View, scope: str, now: datetime) -> Picture:
+    """Take the picture of a scope at a time; a scope never heard of has no level and `unknown` features."""
+    return Picture(
+        scope,
+        view.level(scope, now),
+        tuple(view.features(scope, now)),
+        view.hold(scope, LEVEL_TARGET, now),
+    )

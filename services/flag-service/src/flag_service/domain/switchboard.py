@@ -1,0 +1,150 @@
+"""The switchboard: records in, pictures of every scope out, and word of each that changed.
+
+While a topic is being read from its start, records go to a view of their own: callers keep what was known
+before, and never see an older state after a newer one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
+
+from resilience_contracts import Applied, HoldSet, LevelState, Policy, Saved, View, hold_key
+
+from .picture import Picture, draw
+
+AFTER = timedelta(milliseconds=1)
+
+Told = Callable[[Picture], None]
+
+
+class Switchboard:
+    """The state of the service. Not thread-safe; one event loop owns it.
+
+    `on_effect` hears of each picture that means something new to callers, `on_heartbeat` of one that only has
+    fresher figures. Both are called after the picture is in place.
+    """
+
+    def __init__(self, policy: Policy, home_scope: str, on_effect: Told, on_heartbeat: Told) -> None:
+        self.policy = policy
+        self.home_scope = home_scope
+        self.revision = 0
+        self.caught_up = False
+        self.restored = False
+        self._on_effect = on_effect
+        self._on_heartbeat = on_heartbeat
+        self._view = View(policy)
+        self._reading = View(policy)
+        self._pictures: dict[str, Picture] = {}
+        self._deadline: datetime | None = None
+
+    def start(self, now: datetime, saved: Saved | None) -> None:
+        """Begin with what was kept on disk, if anything was."""
+        if saved is not None:
+            self._view.restore(saved)
+            self.restored = True
+        self._settle(self._scopes(), now)
+
+    def begin_reading(self) -> None:
+        """Prepare for the topics to be read again from their start."""
+        self.caught_up = False
+        self._reading = View(self.policy)
+
+    def finish_reading(self, now: datetime) -> None:
+        """Take over what was read: newer levels, and exactly the holds that the topic has."""
+        if self.caught_up:
+            return
+        self.caught_up = True
+        self._view.forget_holds()
+        self._view.restore(self._reading.save())
+        self._settle(self._scopes(), now)
+
+    def apply_level(self, state: LevelState, now: datetime) -> Applied:
+        """Take a level state."""
+        if not self.caught_up:
+            return self._reading.apply_level(state)
+        applied = self._view.apply_level(state)
+        if applied is not Applied.OLDER:
+            self._settle((state.scope,), now)
+        return applied
+
+    def apply_hold(self, hold: HoldSet, now: datetime) -> Applied:
+        """Take a hold."""
+        if not self.caught_up:
+            return self._reading.apply_hold(hold)
+        applied = self._view.apply_hold(hold)
+        self._settle(self._affected(hold.scope), now)
+        return applied
+
+    def end_hold(self, key: str, now: datetime) -> Applied:
+        """Take the tombstone of a hold."""
+        if not self.caught_up:
+            return self._reading.end_hold(key)
+        applied = self._view.end_hold(key)
+        self._settle(self._affected(key.partition("/")[0]), now)
+        return applied
+
+    def advance(self, now: datetime) -> None:
+        """Let holds expire and silent levels go stale, if one is due."""
+        if self._deadline is not None and now >= self._deadline:
+            self._settle(self._scopes(), now)
+
+    @property
+    def next_deadline(self) -> datetime | None:
+        """When something changes by the passing of time alone."""
+        return self._deadline
+
+    def picture(self, scope: str, now: datetime) -> Picture:
+        """Return a scope as it is now."""
+        self.advance(now)
+        return self._pictures.get(scope) or draw(self._view, scope, now)
+
+    def pictures(self, now: datetime) -> list[Picture]:
+        """Return every known scope, and the service's own scope in any case."""
+        self.advance(now)
+        return [self._pictures[scope] for scope in sorted(self._pictures)]
+
+    def knows(self, scope: str) -> bool:
+        """Say whether a scope is one that the service may hold something in."""
+        return scope in self._pictures
+
+    def last_hold(self, scope: str, target: str, now: datetime) -> HoldSet | None:
+        """Return the last record of a target, though it may have expired."""
+        key = hold_key(scope, target)
+        records = [*self._view.holds(now), *self._view.expired(now)]
+        return next((hold for hold in records if hold.key == key), None)
+
+    def expired(self, now: datetime) -> list[HoldSet]:
+        """Return the holds whose end is still to be written."""
+        return self._view.expired(now) if self.caught_up else []
+
+    def save(self) -> Saved:
+        """Return what is worth keeping on disk."""
+        return self._view.save()
+
+    def _scopes(self) -> set[str]:
+        return {*self._view.scopes(), self.home_scope}
+
+    def _affected(self, scope: str) -> Iterable[str]:
+        return (scope,) if scope in self._pictures else ()
+
+    def _settle(self, scopes: Iterable[str], now: datetime) -> None:
+        told: list[tuple[Told, Picture]] = []
+        for scope in scopes:
+            picture, before = draw(self._view, scope, now), self._pictures.get(scope)
+            self._pictures[scope] = picture
+            if before is None or not picture.same_effect(before):
+                told.append((self._on_effect, picture))
+            elif picture != before:
+                told.append((self._on_heartbeat, picture))
+        self._deadline = self._next_deadline(now)
+        self.revision += bool(told)
+        for tell, picture in told:
+            tell(picture)
+
+    def _next_deadline(self, now: datetime) -> datetime | None:
+        pictures = self._pictures.values()
+        heard = [p.level.state for p in pictures if p.level and not p.level.stale]
+        silent_at = [state.next_heartbeat_by + AFTER for state in heard]
+        expiry = self._view.next_expiry(now)
+        return min([*silent_at, *([expiry] if expiry else [])], default=None)
