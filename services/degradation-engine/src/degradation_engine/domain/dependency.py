@@ -1,0 +1,215 @@
+"""One dependency of one scope: who saw what of it, and what follows (degradation-policy, section 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+from resilience_contracts import BreakerState, Health, HealthObserved, Policy
+
+from . import score
+from .instant import span_ms
+from .outage import Outages
+from .refusal import RefusalReason, Refused
+from .score import FULL, STALE_CAP, UNKNOWN_CAP, health_of, middle
+from .sighting import (
+    BreakerSighting,
+    Freshness,
+    ProbeSighting,
+    Sighting,
+    of_breaker,
+    of_probe,
+)
+
+S = TypeVar("S", bound=Sighting)
+
+GRACE_INTERVALS = 3.0
+OBSERVERS_LIMIT = 200
+PAIR = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What the engine makes of a dependency now.
+
+    `settled` is False while the evidence may not carry a promotion; `lone` marks silence that nothing else
+    heard from this scope explains, so that it may as well be the monitor's.
+    """
+
+    health: Health
+    score: int
+    stale: bool = False
+    settled: bool = True
+    lone: bool = False
+    disagreement: bool = False
+    source: ProbeSighting | None = None
+
+
+@dataclass(slots=True)
+class Track:
+    """Everything kept of one dependency. `kept_*` is the last judgement that rested on fresh evidence."""
+
+    probes: dict[str, ProbeSighting] = field(default_factory=dict)
+    breakers: dict[str, BreakerSighting] = field(default_factory=dict)
+    health: Health = Health.UNKNOWN
+    score: int = FULL
+    stale: bool = False
+    disagreement: bool = False
+    since_ms: int = 0
+    kept_health: Health = Health.UNKNOWN
+    kept_score: int = FULL
+    outages: Outages = field(default_factory=Outages)
+
+    def sightings(self) -> Iterator[Sighting]:
+        """Yield every observer's newest report."""
+        yield from self.probes.values()
+        yield from self.breakers.values()
+
+    def take(self, event: HealthObserved, policy: Policy, seen_ms: int) -> bool:
+        """Keep a report if it is newer than its observer's last one; say whether it was.
+
+        Raises:
+            Refused: too many observers report on this dependency.
+        """
+        if event.probe is not None:
+            probe = of_probe(event, event.probe, policy, seen_ms)
+            return _keep(self.probes, event.observer, probe, policy)
+        if event.breaker is not None:
+            breaker = of_breaker(event, event.breaker, policy, seen_ms)
+            return _keep(self.breakers, event.observer, breaker, policy)
+        return False
+
+    def excuse(self, policy: Policy, stored_ms: int, until_ms: int) -> None:
+        """Count the age of what was fresh when the state was stored from `until_ms` on.
+
+        Reports between the two may have been taken and then lost with the state that held them.
+        """
+        for name, probe in self.probes.items():
+            if _fresh(probe, policy, stored_ms):
+                self.probes[name] = replace(probe, counted_ms=max(probe.counted_ms, until_ms))
+        for name, breaker in self.breakers.items():
+            if _fresh(breaker, policy, stored_ms):
+                self.breakers[name] = replace(breaker, counted_ms=max(breaker.counted_ms, until_ms))
+
+    def breaker_states(self, policy: Policy, now_ms: int) -> dict[str, BreakerState]:
+        """Return what each replica's breaker said lately."""
+        return {name: seen.state for name, seen in self.breakers.items() if _fresh(seen, policy, now_ms)}
+
+    def settle(self, judgement: Judgement, now_ms: int) -> None:
+        """Take a judgement over."""
+        if judgement.health is not self.health:
+            self.since_ms = now_ms
+        self.health, self.score = judgement.health, judgement.score
+        self.stale, self.disagreement = judgement.stale, judgement.disagreement
+        if judgement.source is not None:
+            self.kept_health, self.kept_score = judgement.health, judgement.score
+
+    def seen_ms(self) -> int | None:
+        """Return when anybody last saw this dependency."""
+        return max((seen.seen_ms for seen in self.sightings()), default=None)
+
+
+def judge(track: Track, name: str, policy: Policy, now_ms: int, *, heard_ms: int, born_ms: int) -> Judgement:
+    """Return what is believed of a dependency now.
+
+    Args:
+        track: its sightings.
+        name: its name in the policy.
+        policy: intervals and freshness.
+        now_ms: the instant.
+        heard_ms: when any dependency of the scope was last probed, as far as is known.
+        born_ms: when the scope was first heard of, or taken over.
+    """
+    believed = _traffic(track, policy, now_ms)
+    fresh = [seen for seen in track.probes.values() if _fresh(seen, policy, now_ms)]
+    if fresh:
+        return _judge_fresh(fresh, believed)
+    if track.probes:
+        newest = max(track.probes.values(), key=lambda seen: seen.counted_ms)
+        return _judge_silent(track, newest, policy, now_ms, heard_ms)
+    if believed is not None:
+        share = score.dependency_score(1.0, 1.0, believed)
+        return Judgement(health_of(share), share)
+    return _judge_unseen(name, policy, now_ms, heard_ms, born_ms)
+
+
+def _judge_fresh(fresh: list[ProbeSighting], believed: float | None) -> Judgement:
+    traffic = 1.0 if believed is None else believed
+
+    def rank(seen: ProbeSighting) -> tuple[int, int, int]:
+        return seen.score(traffic), seen.seen_ms, seen.sequence
+
+    source = middle(fresh, rank)
+    scores = [seen.score(traffic) for seen in fresh]
+    healths = {_health(seen, traffic) for seen in fresh}
+    disagreement = len(scores) == PAIR and len(healths) > 1
+    return Judgement(
+        _health(source, traffic), source.score(traffic), disagreement=disagreement, source=source
+    )
+
+
+def _judge_silent(
+    track: Track, newest: ProbeSighting, policy: Policy, now_ms: int, heard_ms: int
+) -> Judgement:
+    kept_down = track.kept_health is Health.DOWN
+    if heard_ms <= newest.overdue_ms(policy):
+        return Judgement(track.kept_health, track.kept_score, stale=True, settled=False, lone=True)
+    if newest.freshness(policy, now_ms) is Freshness.STALE:
+        capped = min(track.kept_score, STALE_CAP)
+        return Judgement(Health.DOWN if kept_down else health_of(capped), capped, stale=True, settled=False)
+    capped = min(track.kept_score, UNKNOWN_CAP)
+    return Judgement(Health.DOWN if kept_down else Health.UNKNOWN, capped, stale=True, settled=not kept_down)
+
+
+def _judge_unseen(name: str, policy: Policy, now_ms: int, heard_ms: int, born_ms: int) -> Judgement:
+    if min(now_ms, heard_ms) <= unseen_until_ms(name, policy, born_ms):
+        return Judgement(Health.UNKNOWN, FULL, settled=False)
+    return Judgement(Health.UNKNOWN, UNKNOWN_CAP, stale=True)
+
+
+def unseen_until_ms(name: str, policy: Policy, born_ms: int) -> int:
+    """Return until when a dependency that nobody has reported yet is given the benefit of the doubt."""
+    return born_ms + round(GRACE_INTERVALS * span_ms(policy.dependencies[name].interval_s))
+
+
+def _health(seen: ProbeSighting, traffic: float) -> Health:
+    return Health.DOWN if seen.presence <= 0.0 else health_of(seen.score(traffic))
+
+
+def _traffic(track: Track, policy: Policy, now_ms: int) -> float | None:
+    told = [
+        seen.traffic
+        for seen in track.breakers.values()
+        if seen.traffic is not None and _fresh(seen, policy, now_ms)
+    ]
+    return middle(told, lambda share: share) if told else None
+
+
+def _fresh(seen: Sighting, policy: Policy, now_ms: int) -> bool:
+    return seen.freshness(policy, now_ms) is Freshness.FRESH
+
+
+def _keep(held: dict[str, S], observer: str, sighting: S, policy: Policy) -> bool:
+    before = held.get(observer)
+    if before is not None:
+        if not sighting.newer_than(before):
+            return False
+        held[observer] = sighting
+        return True
+    _forget_silent(held, policy, sighting.seen_ms)
+    if len(held) >= OBSERVERS_LIMIT:
+        raise Refused(
+            RefusalReason.TOO_MANY_OBSERVERS, f"{OBSERVERS_LIMIT} already report on this dependency"
+        )
+    held[observer] = sighting
+    ordered = sorted(held.items())
+    held.clear()
+    held.update(ordered)
+    return True
+
+
+def _forget_silent(held: dict[str, S], policy: Policy, now_ms: int) -> None:
+    silent = [name for name, seen in held.items() if seen.freshness(policy, now_ms) is Freshness.SILENT]
+    for name in silent:
+        del held[name]

@@ -1,0 +1,146 @@
+"""The newest report of one observer about one dependency, reduced to what the score needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+from resilience_contracts import (
+    BreakerReport,
+    BreakerState,
+    HealthObserved,
+    Observation,
+    Outcome,
+    Policy,
+    ProbeReport,
+)
+
+from . import score
+from .instant import DAY_MS, span_ms, to_ms
+
+INTERVAL_FACTOR = 6
+"""A report may stretch its interval to so many times the policy's: nobody is believed for hours."""
+
+
+class Freshness(IntEnum):
+    """How old a sighting is, measured in its own interval."""
+
+    FRESH = 0
+    STALE = 1
+    SILENT = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """The unbroken run of results that a report ends with."""
+
+    misses: float
+    hits: int
+    since_ms: int
+    auth: bool
+    cut: bool
+    """Whether the run fills the whole report, so that its true start is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """Age is counted from `counted_ms`: when it was seen, or a little later after the engine was away."""
+
+    seen_ms: int
+    sequence: int
+    interval_ms: int
+    counted_ms: int
+
+    def newer_than(self, other: Sighting) -> bool:
+        """Say whether this one replaces the other; a duplicate does not."""
+        return (self.seen_ms, self.sequence) > (other.seen_ms, other.sequence)
+
+    def overdue_ms(self, policy: Policy) -> int:
+        """Return the last instant at which this sighting is fresh."""
+        return self.counted_ms + round(self.interval_ms * policy.timing.fresh_intervals)
+
+    def silent_ms(self, policy: Policy) -> int:
+        """Return the last instant at which this sighting is not yet silent."""
+        return self.counted_ms + round(self.interval_ms * policy.timing.stale_intervals)
+
+    def freshness(self, policy: Policy, now_ms: int) -> Freshness:
+        """Return how old it is now."""
+        if now_ms <= self.overdue_ms(policy):
+            return Freshness.FRESH
+        return Freshness.STALE if now_ms <= self.silent_ms(policy) else Freshness.SILENT
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeSighting(Sighting):
+    """What a monitor saw last: min(C, W), L, and the run that outages are told by."""
+
+    presence: float
+    latency: float
+    run: Run
+
+    def score(self, believed_traffic: float) -> int:
+        """Return the dependency's score in hundredths, as this observer sees it."""
+        return score.dependency_score(self.presence, self.latency, believed_traffic)
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerSighting(Sighting):
+    """What one replica's circuit breaker said last; `traffic` is None when that says nothing."""
+
+    state: BreakerState
+    traffic: float | None
+
+
+def of_probe(event: HealthObserved, report: ProbeReport, policy: Policy, seen_ms: int) -> ProbeSighting:
+    """Reduce a probe report. Times inside it are held between a day ago and when it was seen."""
+    rule = policy.dependencies[event.dependency]
+    counted = [seen for seen in report.recent if seen.outcome.counts]
+    presence = min(
+        score.consecutive(score.trailing_misses(counted)),
+        score.window(sum(seen.outcome.miss for seen in counted)),
+    )
+    hits = (seen.latency_ms for seen in counted if not seen.outcome.miss)
+    return ProbeSighting(
+        seen_ms=seen_ms,
+        sequence=event.sequence,
+        interval_ms=_interval_ms(report.interval_s, event.dependency, policy),
+        counted_ms=seen_ms,
+        presence=presence,
+        latency=score.latency(hits, rule.latency_objective_ms),
+        run=_run(counted, seen_ms),
+    )
+
+
+def of_breaker(event: HealthObserved, report: BreakerReport, policy: Policy, seen_ms: int) -> BreakerSighting:
+    """Reduce a breaker report."""
+    return BreakerSighting(
+        seen_ms=seen_ms,
+        sequence=event.sequence,
+        interval_ms=_interval_ms(report.interval_s, event.dependency, policy),
+        counted_ms=seen_ms,
+        state=report.state,
+        traffic=score.traffic(report),
+    )
+
+
+def _interval_ms(reported_s: float, dependency: str, policy: Policy) -> int:
+    longest_s = INTERVAL_FACTOR * policy.dependencies[dependency].interval_s
+    return max(1, span_ms(min(reported_s, longest_s)))
+
+
+def _run(counted: list[Observation], seen_ms: int) -> Run:
+    trailing: list[Observation] = []
+    for seen in reversed(counted):
+        if trailing and bool(seen.outcome.miss) != bool(trailing[0].outcome.miss):
+            break
+        trailing.append(seen)
+    if not trailing:
+        return Run(misses=0.0, hits=0, since_ms=seen_ms, auth=False, cut=False)
+    misses = sum(seen.outcome.miss for seen in trailing)
+    return Run(
+        misses=misses,
+        hits=0 if misses else len(trailing),
+        since_ms=min(seen_ms, max(seen_ms - DAY_MS, to_ms(trailing[-1].at))),
+        auth=trailing[0].outcome is Outcome.AUTH,
+        cut=len(trailing) == len(counted) >= score.WINDOW,
+    )
