@@ -37,7 +37,8 @@ class OpenAI:
 
     def prepare(self) -> Command:
         """Say how to start it."""
-        return Command((sys.executable, "-m", "resilience_cli.openai_standin", "--port", str(self.port)))
+        argv = (sys.executable, "-m", "resilience_cli.openai_standin", "--port", str(self.port))
+        return Command(argv, cwd=self.place.root)
 
     def talk(self) -> None:
         """Read its orders: that is never refused, even when it was told to fail."""

@@ -15,6 +15,8 @@ import psutil
 
 CREATE_TIME_TOLERANCE_S = 1.0
 LOG_LIMIT_BYTES = 10 * 1024 * 1024
+# Tells the processes of a stack from everything else on the machine, should the stack's own list be lost.
+OWNER_VARIABLE = "RESILIENCE_PART_OF"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +58,15 @@ class ProcessRef:
             return None
 
 
-def launch(command: Command, log: Path) -> subprocess.Popen[bytes]:
-    """Start a command in a session of its own, its output appended to `log`."""
+def launch(command: Command, log: Path, owner: Path) -> subprocess.Popen[bytes]:
+    """Start a command in a session of its own, its output added to `log`, its environment naming `owner`."""
     log.parent.mkdir(parents=True, exist_ok=True)
     if log.exists() and log.stat().st_size > LOG_LIMIT_BYTES:
         log.replace(log.with_suffix(".log.1"))
     with log.open("ab") as output:
         return subprocess.Popen(
             command.argv,
-            env={**os.environ, **command.env},
+            env={**os.environ, **command.env, OWNER_VARIABLE: str(owner)},
             cwd=command.cwd,
             user=command.user,
             group=command.user,
@@ -74,6 +76,27 @@ def launch(command: Command, log: Path) -> subprocess.Popen[bytes]:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+
+
+def owned_by(owner: Path) -> list[psutil.Process]:
+    """Find the processes that were launched for an owner and have no parent among them."""
+    found = {process.pid: process for process in psutil.process_iter() if _is_owned(process, owner)}
+    return [process for process in found.values() if _parent(process) not in found]
+
+
+def _is_owned(process: psutil.Process, owner: Path) -> bool:
+    """Read the environment, or the command: PostgreSQL writes its title over its environment."""
+    with suppress(psutil.Error, OSError):
+        if process.environ().get(OWNER_VARIABLE) == str(owner):
+            return True
+        return f"{owner}/" in " ".join(process.cmdline()[:4]) and process.name() == "postgres"
+    return False
+
+
+def _parent(process: psutil.Process) -> int | None:
+    with suppress(psutil.Error):
+        return process.ppid()
+    return None
 
 
 def tree(process: psutil.Process) -> list[psutil.Process]:

@@ -55,7 +55,7 @@ def start(part: Part, place: Place, variable: str) -> Running:
     command = part.prepare()
     log = place.log(part.name)
     log_start = log.stat().st_size if log.exists() else 0
-    process = launch(command, log)
+    process = launch(command, log, place.root)
     return Running(part, process, ProcessRef.of(process.pid), log, min(log_start, log.stat().st_size))
 
 

@@ -39,7 +39,7 @@ class S3:
     def prepare(self) -> Command:
         """Say how to start it."""
         argv = (sys.executable, "-m", "moto.server", "-H", LOOPBACK, "-p", str(self.port))
-        return Command(argv)
+        return Command(argv, cwd=self.place.root)
 
     def talk(self) -> None:
         """Create the bucket when it is not there, and list it."""

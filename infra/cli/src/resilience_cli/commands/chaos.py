@@ -1,0 +1,47 @@
+"""`resilience chaos`: real faults in the running stack."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from resilience_cli.console import EXIT_CODES, out
+from resilience_cli.stack import PARTS, pause_part, restore_part, stop_part
+from resilience_cli.target import stack_root
+
+
+def _known(part: str) -> str:
+    if part not in PARTS:
+        raise typer.BadParameter(f"{part} is no part; parts are {', '.join(PARTS)}")
+    return part
+
+
+PartArgument = Annotated[
+    str, typer.Argument(metavar="PART", help=f"One of {', '.join(PARTS)}.", callback=_known)
+]
+
+app = typer.Typer(
+    help="Break a part of the running stack for real, and mend it.", epilog=EXIT_CODES, no_args_is_help=True
+)
+
+
+@app.command()
+def stop(
+    part: PartArgument,
+    graceful: Annotated[bool, typer.Option("--graceful", help="SIGTERM instead of SIGKILL.")] = False,
+) -> None:
+    """Kill a part with all its processes (SIGKILL); it stays down until `chaos restore`."""
+    out.print(stop_part(stack_root(), part, graceful=graceful), soft_wrap=True)
+
+
+@app.command()
+def pause(part: PartArgument) -> None:
+    """Freeze a part with all its processes (SIGSTOP): it accepts connections and never answers."""
+    out.print(pause_part(stack_root(), part), soft_wrap=True)
+
+
+@app.command()
+def restore(part: PartArgument) -> None:
+    """Let a frozen part go on, or start a stopped one again; returns when it answers."""
+    out.print(restore_part(stack_root(), part), soft_wrap=True)

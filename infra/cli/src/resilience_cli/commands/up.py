@@ -1,0 +1,155 @@
+"""`resilience up`: start the stack, keep it running in the foreground, stop it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from resilience_cli.addresses import print_addresses
+from resilience_cli.console import Exit, err, out
+from resilience_cli.demo import seed
+from resilience_cli.errors import StackError
+from resilience_cli.logs import LogFollower, print_tail
+from resilience_cli.progress import StepLines
+from resilience_cli.stack import (
+    PARTS,
+    Ended,
+    Place,
+    Stack,
+    Wishes,
+    owned,
+    ports_from,
+    read_state,
+)
+from resilience_cli.target import LOOPBACK_URL, stack_root
+
+CANCEL_PATIENCE_S = 4.0
+
+
+def up(
+    logs: Annotated[
+        bool, typer.Option("--logs", help="Also print what every part writes, prefixed.")
+    ] = False,
+    without: Annotated[
+        list[str] | None, typer.Option(help="Leave a part out, to run it from an editor. Repeatable.")
+    ] = None,
+) -> None:
+    """Start everything on loopback, seed demo data, and stay until Ctrl-C, which stops it all.
+
+    A part that ends by itself is started again. What `resilience chaos stop` ended stays down.
+    Data lives in .stack/ (RESILIENCE_STACK_DIR moves it) and survives. Logs are in .stack/logs/.
+    A second `up` finds the first, prints its addresses and exits with 0.
+    """
+    left_out = set(without or ())
+    unknown = sorted(left_out - set(PARTS))
+    if unknown:
+        raise typer.BadParameter(
+            f"{unknown[0]} is no part; parts are {', '.join(PARTS)}", param_hint="--without"
+        )
+    root = stack_root()
+    with _owned_directory(root) as mine:
+        if not mine:
+            _greet_the_first(root)
+            return
+        policy = os.environ.get("RESILIENCE_POLICY_FILE")
+        wishes = Wishes(
+            [part for part in PARTS if part not in left_out], Path(policy).resolve() if policy else None
+        )
+        Session(Place(root), wishes, follow=logs).run()
+
+
+@dataclass(slots=True)
+class Session:
+    """One run of the stack in the foreground."""
+
+    place: Place
+    wishes: Wishes
+    follow: bool
+    _stopping: threading.Event = field(default_factory=threading.Event)
+    _started: threading.Event = field(default_factory=threading.Event)
+    _error: StackError | None = None
+
+    def run(self) -> None:
+        """Start, supervise until a signal, stop."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: self._stopping.set())
+        stack = Stack(self.place, ports_from(os.environ), self.wishes, self._tell_ended)
+        follower = LogFollower(self.place) if self.follow else None
+        starter = threading.Thread(target=self._start, args=(stack,), daemon=True)
+        starter.start()
+        while not self._stopping.is_set() and not self._error:
+            self._stopping.wait(0.2)
+        self._stop(stack, starter)
+        if follower:
+            follower.close()
+        if self._error:
+            raise self._error
+        if starter.is_alive():
+            # A download or the creation of a database cannot be interrupted; it must not keep us.
+            os._exit(Exit.OK)
+
+    def _start(self, stack: Stack) -> None:
+        began = time.monotonic()
+        try:
+            with StepLines(self.place) as lines:
+                stack.start(lines.done)
+                if "inventory-api" in self.wishes.parts:
+                    lines.attempt("demo data", lambda: seed(f"{LOOPBACK_URL}:{stack.ports['inventory-api']}"))
+        except StackError as error:
+            if not self._stopping.is_set():
+                self._error = error
+            return
+        stack.set_ready()
+        out.print(f"\n[bold green]Ready[/] after {time.monotonic() - began:.1f} s\n")
+        print_addresses(stack.ports, self.place.root)
+        out.print("\nCtrl-C stops everything; data stays in " + escape(str(self.place.root)))
+
+    def _stop(self, stack: Stack, starter: threading.Thread) -> None:
+        began = time.monotonic()
+        if self._stopping.is_set():
+            err.print("\nStopping")
+        stack.cancel()
+        starter.join(CANCEL_PATIENCE_S)
+        stack.close()
+        if self._stopping.is_set():
+            err.print(f"Stopped after {time.monotonic() - began:.1f} s")
+
+    def _tell_ended(self, ended: Ended) -> None:
+        if self._stopping.is_set():
+            return
+        err.print(
+            f"[bold yellow]{ended.part} ended (exit {ended.exit_code}); "
+            f"starting it again in {ended.again_in_s:.1f} s[/]"
+        )
+        print_tail(ended.part, ended.last_words)
+
+
+@contextmanager
+def _owned_directory(root: Path) -> Iterator[bool]:
+    try:
+        with owned(root) as mine:
+            yield mine
+    except OSError as error:
+        raise StackError(
+            f"{root} cannot be used ({error.strerror})", "set RESILIENCE_STACK_DIR to a directory of yours"
+        ) from error
+
+
+def _greet_the_first(root: Path) -> None:
+    state = read_state(root)
+    if state is None:
+        out.print(f"Another `resilience up` is just starting or stopping in {escape(str(root))}")
+        return
+    how = "runs already" if state.ready else "is starting already"
+    out.print(f"The stack {how} (pid {state.owner_pid}, {escape(str(root))})\n")
+    print_addresses(state.ports, root)

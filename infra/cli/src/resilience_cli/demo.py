@@ -1,0 +1,62 @@
+"""Demo data: a small shop, created over inventory-api's own HTTP interface. Done before is done."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+
+from .errors import StackError
+
+LOCATIONS = (
+    ("berlin", "Berlin, Alexanderplatz", "store"),
+    ("hamburg", "Hamburg, Mönckebergstraße", "store"),
+    ("central", "Central warehouse", "warehouse"),
+)
+# SKU, name, category, stock at each of the locations above.
+SKUS = (
+    ("TEE-BLACK-S", "T-shirt, black, S", "apparel", (12, 8, 140)),
+    ("TEE-BLACK-M", "T-shirt, black, M", "apparel", (25, 14, 260)),
+    ("TEE-BLACK-L", "T-shirt, black, L", "apparel", (18, 3, 180)),
+    ("HOODIE-GREY-M", "Hoodie, grey, M", "apparel", (6, 2, 45)),
+    ("MUG-WHITE", "Mug, white", "home", (40, 31, 500)),
+    ("LAMP-DESK", "Desk lamp", "home", (2, 0, 24)),
+    ("PUZZLE-1000", "Puzzle, 1000 pieces", "toys", (9, 11, 80)),
+    ("BALL-BLUE", "Ball, blue", "toys", (0, 1, 4)),
+)
+
+
+def seed(base_url: str) -> None:
+    """Create locations, SKUs and their first stock.
+
+    Raises:
+        StackError: inventory-api refuses some of it or does not answer.
+    """
+    with httpx.Client(base_url=base_url, timeout=10, trust_env=False) as shop:
+        for code, name, kind in LOCATIONS:
+            _post(shop, "/v1/locations", {"code": code, "name": name, "type": kind}, f"demo-location-{code}")
+        for sku, name, category, _ in SKUS:
+            _post(shop, "/v1/skus", {"sku": sku, "name": name, "category": category}, f"demo-sku-{sku}")
+        for sku, _, _, stock in SKUS:
+            for (code, _, _), quantity in zip(LOCATIONS, stock, strict=True):
+                if quantity:
+                    _receive(shop, sku, code, quantity)
+
+
+def _receive(shop: httpx.Client, sku: str, location: str, quantity: int) -> None:
+    body = {"sku": sku, "location": location, "delta": quantity, "reason": "RECEIPT"}
+    _post(shop, "/v1/adjustments", body, f"demo-stock-{sku}-{location}")
+
+
+def _post(shop: httpx.Client, path: str, body: dict[str, Any], key: str) -> None:
+    try:
+        answer = shop.post(path, json=body, headers={"Idempotency-Key": key})
+    except httpx.HTTPError as error:
+        raise StackError(
+            f"demo data stopped at {path} ({type(error).__name__})", "run `resilience up` again"
+        ) from error
+    if not answer.is_success and answer.status_code != httpx.codes.CONFLICT:
+        raise StackError(
+            f"demo data stopped at {path} (HTTP {answer.status_code}: {answer.text[:200]})",
+            "read the log of inventory-api",
+        )

@@ -1,0 +1,67 @@
+"""What a stack consists of, and what each part is told of the others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from . import openai, s3
+from .kafka import Kafka
+from .openai import OpenAI
+from .part import Part, Place
+from .ports import Ports
+from .postgresql import PostgreSQL
+from .redis import Redis
+from .s3 import S3
+from .service import Service
+
+DEPENDENCIES = ("postgresql", "redis", "s3", "openai")
+BACKING = ("kafka", *DEPENDENCIES)
+SERVICES = ("degradation-engine", "flag-service", "inventory-api", "health-monitor")
+PARTS = (*BACKING, *SERVICES)
+TOPICS = "topics"
+
+# health-monitor comes last: a dependency that is still starting is not one that is down.
+NEEDS: Mapping[str, Sequence[str]] = {
+    TOPICS: ("kafka",),
+    "degradation-engine": (TOPICS,),
+    "flag-service": (TOPICS,),
+    "inventory-api": (TOPICS, *DEPENDENCIES),
+    "health-monitor": (TOPICS, *DEPENDENCIES),
+}
+
+
+def backing_parts(place: Place, ports: Ports) -> dict[str, Part]:
+    """Build what the services depend on."""
+    parts: list[Part] = [
+        Kafka(place, ports["kafka"], ports["kafka-controller"]),
+        PostgreSQL(place, ports["postgresql"]),
+        Redis(place, ports["redis"]),
+        S3(place, ports["s3"]),
+        OpenAI(place, ports["openai"]),
+    ]
+    return {part.name: part for part in parts}
+
+
+def services(place: Place, ports: Ports, env: Mapping[str, str]) -> dict[str, Part]:
+    """Build the four services."""
+    return {name: Service(place, name, ports[name], ports[f"{name}-metrics"], env) for name in SERVICES}
+
+
+def environment(place: Place, ports: Ports, policy_file: Path | None) -> dict[str, str]:
+    """Return what a service, or a developer's shell, needs in order to use the stack."""
+    env = {
+        "KAFKA_BOOTSTRAP_SERVERS": Kafka(place, ports["kafka"], ports["kafka-controller"]).bootstrap,
+        "DATABASE_URL": PostgreSQL(place, ports["postgresql"]).url,
+        "REDIS_URL": Redis(place, ports["redis"]).url,
+        "S3_ENDPOINT_URL": S3(place, ports["s3"]).endpoint,
+        "S3_BUCKET": s3.BUCKET,
+        "AWS_ACCESS_KEY_ID": s3.ACCESS_KEY_ID,
+        "AWS_SECRET_ACCESS_KEY": s3.SECRET_ACCESS_KEY,
+        "AWS_REGION": s3.REGION,
+        "OPENAI_BASE_URL": OpenAI(place, ports["openai"]).base_url,
+        "OPENAI_API_KEY": openai.API_KEY,
+        "OPENAI_MODEL": openai.MODEL,
+        "API_KEYS_FILE": str(place.secret("api-keys.json")),
+    }
+    return env | ({"RESILIENCE_POLICY_FILE": str(policy_file)} if policy_file else {})
