@@ -1,0 +1,10 @@
+"""The bus on Apache Kafka."""
+
+from __future__ import annotations
+
+from .admin import TopicSpec, apply_topics, check_topics
+from .dead_letters import DeadLetters
+from .publisher import KafkaPublisher
+from .replica import ReplicaReader
+
+__all__ = ["DeadLetters", "KafkaPublisher", "ReplicaReader", "TopicSpec", "apply_topics", "check_topics"]

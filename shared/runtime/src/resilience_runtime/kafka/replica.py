@@ -1,0 +1,220 @@
+"""A `Reader` on Kafka: every partition of some topics, without a group, through every outage."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterable
+from random import Random
+
+import structlog
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.errors import KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
+
+from resilience_runtime.backoff import Backoff
+from resilience_runtime.bus import Apply, Message
+from resilience_runtime.clock import Clock, SystemClock
+from resilience_runtime.intake import Intake, OnBad
+
+log = structlog.get_logger(__name__)
+
+POLL_MS = 200
+BATCH = 500
+ANSWER_S = 10.0
+CHECK_S = 5.0
+SILENT_CHECKS = 3
+STOP_S = 3.0
+
+
+class LogLostError(Exception):
+    """The broker's log is not the one that was read so far."""
+
+
+class ReplicaReader:
+    """Keeps the caller's state a replica of topics. See `Reader` for the contract.
+
+    Positions are kept here, not by the broker. A new connection goes on where the old one ended. When the broker
+    no longer has what was read (its log ends before our position, or begins after it), `on_rebuild` is called and
+    everything is read again.
+
+    Args:
+        on_rebuild: told to forget what was applied, before everything is read again.
+        on_bad: told of messages that `apply` refused; usually `DeadLetters.for_stage(...)`.
+    """
+
+    def __init__(
+        self,
+        bootstrap: str,
+        topics: Iterable[str],
+        apply: Apply,
+        on_rebuild: Callable[[], None] | None = None,
+        *,
+        on_bad: OnBad | None = None,
+        client_id: str = "resilience",
+        clock: Clock | None = None,
+        random: Random | None = None,
+        check_s: float = CHECK_S,
+    ) -> None:
+        self._bootstrap = bootstrap
+        self._topics = tuple(topics)
+        self._on_rebuild = on_rebuild or (lambda: None)
+        self._client_id = client_id
+        self._clock = clock or SystemClock()
+        self._random = random or Random()  # noqa: S311 - spreads retries, guards nothing
+        self._check_s = check_s
+        self._intake = Intake(apply, on_bad, self._clock)
+        self._next: dict[TopicPartition, int] = {}
+        self._targets: dict[TopicPartition, int] = {}
+        self._caught_up = asyncio.Event()
+        self._batch = BATCH
+        self.rebuilds = 0
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether everything that was there when reading began has been applied."""
+        return self._caught_up.is_set()
+
+    @property
+    def bad_messages(self) -> int:
+        """How many messages could not be applied."""
+        return self._intake.bad_messages
+
+    async def wait_caught_up(self) -> None:
+        """Return when `caught_up` holds."""
+        await self._caught_up.wait()
+
+    def last_record_age_s(self) -> float | None:
+        """Return seconds since the newest record was written, or None if none came yet."""
+        return self._intake.last_record_age_s()
+
+    async def run(self) -> None:
+        """Read for ever."""
+        backoff = Backoff(self._random)
+        while True:
+            try:
+                await self._session(backoff)
+            except LogLostError as error:
+                self._forget(str(error))
+                continue
+            except Exception as error:  # noqa: BLE001 - whatever a broker or a record does, a replica goes on
+                log.warning(
+                    "reading interrupted", topics=self._topics, reason=f"{type(error).__name__}: {error}"
+                )
+            await self._clock.sleep(backoff.next_s())
+
+    def _forget(self, reason: str) -> None:
+        log.warning("log lost, reading everything again", topics=self._topics, reason=reason)
+        self.rebuilds += 1
+        self._next.clear()
+        self._targets.clear()
+        self._caught_up.clear()
+        self._on_rebuild()
+
+    async def _session(self, backoff: Backoff) -> None:
+        consumer = self._build()
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                await consumer.start()
+                await self._seek(consumer)
+            await self._check_ends(consumer)
+            backoff.reset()
+            await self._follow(consumer)
+        finally:
+            await _stop(consumer)
+
+    async def _follow(self, consumer: AIOKafkaConsumer) -> None:
+        silent = 0
+        check = asyncio.create_task(self._next_check(consumer))
+        try:
+            while True:
+                await self._poll(consumer)
+                if check.done():
+                    silent = 0 if check.result() else silent + 1
+                    if silent >= SILENT_CHECKS:
+                        raise TimeoutError("no answer from the broker")
+                    check = asyncio.create_task(self._next_check(consumer))
+        finally:
+            check.cancel()
+            await asyncio.wait({check})
+
+    async def _next_check(self, consumer: AIOKafkaConsumer) -> bool:
+        await self._clock.sleep(self._check_s)
+        try:
+            await self._check_ends(consumer)
+        except (KafkaError, OSError, TimeoutError):
+            return False
+        return True
+
+    async def _poll(self, consumer: AIOKafkaConsumer) -> None:
+        try:
+            batches = await consumer.getmany(timeout_ms=POLL_MS, max_records=self._batch)
+        except OffsetOutOfRangeError as error:
+            raise LogLostError(str(error)) from error
+        except NoOffsetForPartitionError:
+            await self._seek(consumer)  # partitions were added, and aiokafka assigned all of them anew
+            return
+        for partition, records in batches.items():
+            await self._take(partition, records)
+        if not self.caught_up:
+            await self._note_progress(consumer)
+        await asyncio.sleep(0)
+
+    async def _take(self, partition: TopicPartition, records: list[ConsumerRecord]) -> None:
+        for record in records:
+            await self._intake.take(_message(record))
+            self._next[partition] = record.offset + 1
+
+    async def _note_progress(self, consumer: AIOKafkaConsumer) -> None:
+        # Positions, not offsets of records: compaction and transactions leave ends where no record is.
+        for partition, end in self._targets.items():
+            if await consumer.position(partition) < end:
+                return
+        log.info("caught up", topics=self._topics, partitions=len(self._targets))
+        self._caught_up.set()
+
+    async def _seek(self, consumer: AIOKafkaConsumer) -> None:
+        assigned = consumer.assignment()
+        for partition in assigned & self._next.keys():
+            consumer.seek(partition, self._next[partition])
+        fresh = assigned - self._next.keys()
+        if fresh and not await consumer.seek_to_beginning(*fresh):
+            raise TimeoutError("the beginning of the log was not found")
+
+    async def _check_ends(self, consumer: AIOKafkaConsumer) -> None:
+        async with asyncio.timeout(ANSWER_S):
+            ends = await consumer.end_offsets(list(consumer.assignment()))
+        for partition, end in ends.items():
+            if self._next.get(partition, 0) > end:
+                raise LogLostError(f"{partition.topic}/{partition.partition} ends at {end}, we are further")
+        if not self._targets:
+            self._targets = ends
+
+    def _build(self) -> AIOKafkaConsumer:
+        return AIOKafkaConsumer(
+            *self._topics,
+            bootstrap_servers=self._bootstrap,
+            client_id=self._client_id,
+            group_id=None,
+            auto_offset_reset="none",
+            enable_auto_commit=False,
+            metadata_max_age_ms=30_000,
+            request_timeout_ms=int(ANSWER_S * 1000),
+            fetch_max_wait_ms=500,
+        )
+
+
+def _message(record: ConsumerRecord) -> Message:
+    return Message(
+        record.topic,
+        record.key,
+        record.value,
+        tuple(record.headers),
+        record.partition,
+        record.offset,
+        record.timestamp,
+    )
+
+
+async def _stop(consumer: AIOKafkaConsumer) -> None:
+    with contextlib.suppress(Exception):
+        await asyncio.wait_for(consumer.stop(), STOP_S)

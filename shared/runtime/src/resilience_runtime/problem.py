@@ -1,0 +1,96 @@
+"""Errors over HTTP: RFC 9457 problem details."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+MEDIA_TYPE = "application/problem+json"
+TYPE_PREFIX = "tag:retail-resilience.invalid,2026:problems/"
+
+
+@dataclass(frozen=True, slots=True)
+class ProblemDetails:
+    """What went wrong with one request, before it takes a shape on the wire.
+
+    Attributes:
+        code: stable name of the kind, for programs.
+        title: the kind, for people; the same for each occurrence.
+        detail: this occurrence, for people.
+        members: further members of the body.
+    """
+
+    status: int
+    code: str
+    title: str
+    detail: str
+    members: Mapping[str, Any] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def body(self, instance: str) -> dict[str, Any]:
+        """Return the members of RFC 9457, with `code` and what the occurrence adds."""
+        return {
+            "type": TYPE_PREFIX + self.code,
+            "title": self.title,
+            "status": self.status,
+            "detail": self.detail,
+            "code": self.code,
+            "instance": instance,
+            **self.members,
+        }
+
+
+class Problem(HTTPException):
+    """A request that cannot be served; becomes problem+json.
+
+    Args:
+        status: HTTP status.
+        code: stable name of the kind, as `stock-not-found`.
+        detail: what happened, for people.
+        title: the kind, for people; by default the phrase of the status.
+        headers: further headers, as Retry-After.
+        members: further members of the body.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        detail: str,
+        *,
+        title: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        **members: Any,
+    ) -> None:
+        super().__init__(status, detail, dict(headers or {}))
+        self.details = ProblemDetails(status, code, title or phrase(status), detail, members, headers or {})
+
+
+ErrorShape = Callable[[Request, ProblemDetails], Response]
+"""Gives an error another body than problem+json. Must not raise."""
+
+
+def phrase(status: int) -> str:
+    """Return the reason phrase of a status."""
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return "Error"
+
+
+def code_of(status: int) -> str:
+    """Return the code of a status that the framework answered with: `not-found` of 404."""
+    return phrase(status).lower().replace(" ", "-").replace("'", "")
+
+
+def problem_response(request: Request, details: ProblemDetails) -> Response:
+    """Answer with problem+json."""
+    return JSONResponse(
+        details.body(request.url.path), details.status, headers=dict(details.headers), media_type=MEDIA_TYPE
+    )

@@ -1,0 +1,80 @@
+"""uvicorn inside our own lifecycle: a task like the others, stopped by cancelling it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import socket
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import uvicorn
+
+from .errors import StartupError
+
+GRACE_S = 4
+BACKLOG = 2048
+
+
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield  # signals belong to the lifecycle
+
+
+async def serve(
+    app: Callable[..., Any],
+    host: str,
+    port: int,
+    *,
+    variable: str = "PORT",
+    on_bound: Callable[[int], None] | None = None,
+) -> None:
+    """Serve an ASGI application until cancelled, then finish what is in flight within four seconds.
+
+    Args:
+        port: 0 takes any free one.
+        variable: the setting to name when the port is taken.
+        on_bound: is told the port, once it listens.
+
+    Raises:
+        StartupError: the address cannot be bound.
+    """
+    listener = _bind(host, port, variable)
+    config = uvicorn.Config(
+        app,
+        http="httptools",
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=GRACE_S,
+    )
+    server = _Server(config)
+    serving = asyncio.create_task(server.serve(sockets=[listener]), name=f"http {variable}")
+    try:
+        if on_bound:
+            on_bound(listener.getsockname()[1])
+        await asyncio.shield(serving)
+    except asyncio.CancelledError:
+        server.should_exit = True
+        await serving
+        raise
+    finally:
+        listener.close()
+
+
+def _bind(host: str, port: int, variable: str) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        why = "is taken" if error.errno == errno.EADDRINUSE else f"cannot be bound ({error.strerror})"
+        raise StartupError(f"{variable}={port} on {host} {why}: set {variable} to a free port") from error
+    listener.setblocking(False)
+    return listener

@@ -1,0 +1,99 @@
+"""Settings from the environment: parts that a service's own `Settings` is put together from, and their loading."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, NoReturn, TypeVar
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+EXIT_SETTINGS = 2
+
+Port = Annotated[int, Field(ge=0, le=65_535)]
+
+
+class LogFormat(StrEnum):
+    """How a log line looks: for machines, or for people."""
+
+    JSON = "json"
+    CONSOLE = "console"
+
+
+class LogLevel(StrEnum):
+    """The least severe log line that is written."""
+
+    DEBUG = "DEBUG"
+    INFO = "INFO"
+    WARNING = "WARNING"
+    ERROR = "ERROR"
+
+
+def default_instance() -> str:
+    """Name this process where nobody did: host and process number."""
+    return f"{platform.node() or 'localhost'}-{os.getpid()}"
+
+
+class RuntimeSettings(BaseSettings):
+    """What every service reads.
+
+    Attributes:
+        instance: name of this replica, stable over its life.
+        state_dir: directory of the small files that outlive a restart.
+    """
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="ignore", env_ignore_empty=True, hide_input_in_errors=True
+    )
+
+    instance: Annotated[
+        str, Field(default_factory=default_instance, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
+    ]
+    state_dir: Path = Path(".stack/state")
+
+
+class LogSettings(BaseSettings):
+    """How to log."""
+
+    log_level: LogLevel = LogLevel.INFO
+    log_format: LogFormat = LogFormat.JSON
+
+
+class HttpSettings(BaseSettings):
+    """Where to listen. A service with ports of its own overrides the defaults of 0, which mean any free port."""
+
+    host: str = "127.0.0.1"
+    port: Port = 0
+    metrics_port: Port = 0
+
+
+class KafkaSettings(BaseSettings):
+    """Where Kafka is."""
+
+    kafka_bootstrap_servers: Annotated[str, Field(min_length=1)] = "127.0.0.1:9092"
+
+
+S = TypeVar("S", bound=BaseSettings)
+
+
+def load(settings: type[S]) -> S:
+    """Read settings from the environment.
+
+    Raises:
+        SystemExit: status 2, after one line on stderr for each wrong variable. Values are never shown.
+    """
+    try:
+        return settings()
+    except ValidationError as error:
+        _refuse(error)
+
+
+def _refuse(error: ValidationError) -> NoReturn:
+    for fault in error.errors(include_url=False, include_input=False, include_context=False):
+        variable = "__".join(str(step) for step in fault["loc"]).upper() or "environment"
+        print(f"{variable}: {fault['msg']}", file=sys.stderr)  # noqa: T201 - logging is not set up before settings are
+    raise SystemExit(EXIT_SETTINGS) from None
