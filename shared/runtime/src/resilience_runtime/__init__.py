@@ -1,4 +1,4 @@
-"""Plumbing of a service: bus, HTTP, logs, metrics, settings, lifecycle, time. It knows no word of the domain."""
+"""Plumbing of a service: bus, HTTP, logs, metrics, settings, lifecycle, time. No word of the domain."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ class Caller:
 
 
 class KeyEntry(BaseModel):
-    """A line of the file of keys. A digest without salt is enough: a key is 256 random bits, not a password."""
+    """An entry of the file of keys. No salt is needed: a key is 256 random bits, not a password."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

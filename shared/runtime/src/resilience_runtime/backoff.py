@@ -6,7 +6,9 @@ from random import Random
 
 
 class Backoff:
-    """Doubling delays with full jitter. Source: "Exponential Backoff and Jitter", AWS Architecture Blog, 2015.
+    """Doubling delays with equal jitter.
+
+    Source: "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
 
     Args:
         first_s: upper bound of the first delay, in seconds.
@@ -21,7 +23,7 @@ class Backoff:
 
     def next_s(self) -> float:
         """Return the next delay in seconds, between half and all of its bound."""
-        bound_s = min(self._most_s, self._first_s * 2 ** min(self._attempt, 30))
+        bound_s: float = min(self._most_s, self._first_s * 2 ** min(self._attempt, 30))
         self._attempt += 1
         return bound_s * self._random.uniform(0.5, 1.0)
 

@@ -24,7 +24,7 @@ class PublishRejectedError(PublishError):
     code = "publish_rejected"
 
 
-class BadMessage(RuntimeFault):  # noqa: N818 - a verdict on a message, not a fault of the program
+class BadMessage(RuntimeFault):
     """This message cannot be read or applied; it belongs to the dead letters."""
 
     code = "bad_message"
@@ -50,7 +50,8 @@ class Message:
 
 Apply = Callable[[Message], None]
 """Takes one message into the caller's state. Must not block. Idempotent: after a reconnect a message may come
-again. Raises `BadMessage` for what cannot be applied; any other exception ends the reader."""
+again. Raises `BadMessage` for what cannot be applied; any other exception is logged as a bug. Either way the
+message is counted, handed to the dead letters, and reading goes on."""
 
 
 class EventPublisher(Protocol):
@@ -70,7 +71,10 @@ class EventPublisher(Protocol):
         Records of one key that are awaited one after the other are stored in that order.
 
         Args:
+            topic: where to; it exists.
+            key: decides the partition; None is any.
             value: None ends the key of a compacted topic.
+            headers: in this order.
             deadline_s: seconds after which the call gives up, at the latest.
 
         Raises:
@@ -89,7 +93,7 @@ class Reader(Protocol):
         ...
 
     async def run(self) -> None:
-        """Read for ever; ends only by cancellation or by an exception of `apply` other than `BadMessage`."""
+        """Read for ever; ends only by cancellation."""
         ...
 
     async def wait_caught_up(self) -> None:

@@ -47,6 +47,9 @@ def build_app(
     """Build an application whose every error is problem+json.
 
     Args:
+        title: name of the API.
+        version: of the API.
+        max_body_bytes: longest body that is read; a longer one is 413.
         readiness: asked by `/health/ready`, which answers 200 or 503.
         liveness: asked by `/health/live`; not ready here means that the process should be restarted.
         startup: asked by `/health/startup`, if given.

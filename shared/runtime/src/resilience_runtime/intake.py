@@ -20,7 +20,7 @@ async def ignore_bad(_message: Message, _error: Exception) -> None:
 
 
 class Intake:
-    """Applies messages; what cannot be applied is logged, counted and handed on, and never stops the reader."""
+    """Applies messages; what cannot be applied is logged, counted and handed on."""
 
     def __init__(self, apply: Apply, on_bad: OnBad | None, clock: Clock) -> None:
         self._apply = apply

@@ -32,7 +32,7 @@ async def run(*tasks: Coroutine[Any, Any, None], stop_deadline_s: float = STOP_D
     `StartupError`. A task that does not end within `stop_deadline_s` of being cancelled ends the process.
     """
     with _stop_event() as stop:
-        running = [asyncio.create_task(task, name=task.__qualname__) for task in tasks]
+        running = [asyncio.create_task(task, name=getattr(task, "__qualname__", None)) for task in tasks]
         watcher = asyncio.create_task(stop.wait(), name="signal watcher")
         await _until_one_fails_or_stop(running, watcher)
         watcher.cancel()

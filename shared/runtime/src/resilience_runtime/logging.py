@@ -20,7 +20,7 @@ MAX_KEYS = 500
 class RateLimit(logging.Filter):
     """Lets the first few records of a kind through in each window, and says later how many it held back.
 
-    A kind is a logger and its unformatted message: while a broker is away, aiokafka writes 35 a second of one kind.
+    A kind is a logger and its unformatted message; while a broker is away, aiokafka writes 35 a second.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The bus in memory: one log shared by a publisher and any number of readers. For tests and demonstrations."""
+"""The bus in memory: one log, a publisher, any number of readers. For tests and demonstrations."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MAX_RECORD_BYTES = 4 * 1024 * 1024
 
 
 class MemoryBus:
-    """A publisher with readers. Keeps what Kafka promises: order within a key, every reader sees every record.
+    """A publisher with readers. Promises what Kafka does: order within a key, all records for all.
 
     Args:
         partitions: of each topic; a topic exists as soon as it is named.

@@ -99,6 +99,7 @@ class Metrics:
         """Take a declared counter's or gauge's value from elsewhere each time it is scraped.
 
         Args:
+            metric: a row that was declared.
             read: returns the value, or one value for each tuple of label values.
         """
         self.registry.unregister(self._find(metric, MetricWrapperBase))

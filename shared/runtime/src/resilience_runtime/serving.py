@@ -34,6 +34,8 @@ async def serve(
     """Serve an ASGI application until cancelled, then finish what is in flight within four seconds.
 
     Args:
+        app: what answers.
+        host: address to listen on.
         port: 0 takes any free one.
         variable: the setting to name when the port is taken.
         on_bound: is told the port, once it listens.
@@ -76,5 +78,5 @@ def _bind(host: str, port: int, variable: str) -> socket.socket:
         listener.close()
         why = "is taken" if error.errno == errno.EADDRINUSE else f"cannot be bound ({error.strerror})"
         raise StartupError(f"{variable}={port} on {host} {why}: set {variable} to a free port") from error
-    listener.setblocking(False)
+    listener.setblocking(False)  # noqa: FBT003 - the standard library's signature
     return listener

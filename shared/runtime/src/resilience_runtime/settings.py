@@ -1,4 +1,4 @@
-"""Settings from the environment: parts that a service's own `Settings` is put together from, and their loading."""
+"""Settings from the environment: the parts of a service's own `Settings`, and their loading."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class LogSettings(BaseSettings):
 
 
 class HttpSettings(BaseSettings):
-    """Where to listen. A service with ports of its own overrides the defaults of 0, which mean any free port."""
+    """Where to listen. A service has its own default ports; 0 is any free one."""
 
     host: str = "127.0.0.1"
     port: Port = 0

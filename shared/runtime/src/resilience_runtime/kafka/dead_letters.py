@@ -24,8 +24,8 @@ DEADLINE_S = 5.0
 class DeadLetters:
     """Sends dead letters. Never raises: a letter that cannot be sent is logged and counted.
 
-    The same message (topic, partition, offset) is sent once in the life of this object, so that reading a topic
-    again does not fill the dead letters. At most 1,000 letters at once and 10 a second after that.
+    A message (topic, partition, offset) is sent once in the life of this object, so that reading a topic again
+    does not fill the dead letters. At most 1,000 letters at once and 10 a second after that.
 
     Attributes:
         sent: letters stored.
@@ -51,6 +51,8 @@ class DeadLetters:
         """Send one letter; returns whether it is stored.
 
         Args:
+            message: what could not be used, sent unchanged.
+            error: why; its class and text become headers.
             stage: what the message was being used for, as `decode` or `apply`.
         """
         place = (message.topic, message.partition, message.offset)

@@ -77,8 +77,8 @@ class KafkaPublisher:
                 producer = await self._connected()
                 await producer.send_and_wait(topic, value, key, headers=headers)
         except TimeoutError as error:
-            # An idempotent batch never expires by itself. If nothing at all got through, drop what is buffered
-            # with its producer: the caller may send again, and old copies would follow the new ones.
+            # An idempotent batch never expires by itself. If nothing at all got through, drop the producer and
+            # what it holds: the caller may send again, and old copies would follow the new ones.
             if self._acknowledged_s < began_s:
                 self._discard(producer)
             raise PublishError(f"{topic}: not confirmed within {deadline_s:g} s") from error

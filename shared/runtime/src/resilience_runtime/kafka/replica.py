@@ -33,9 +33,9 @@ class LogLostError(Exception):
 class ReplicaReader:
     """Keeps the caller's state a replica of topics. See `Reader` for the contract.
 
-    Positions are kept here, not by the broker. A new connection goes on where the old one ended. When the broker
-    no longer has what was read (its log ends before our position, or begins after it), `on_rebuild` is called and
-    everything is read again.
+    Positions are kept here, not by the broker. A new connection goes on where the old one ended. When the
+    broker no longer has what was read (its log ends before our position, or begins after it), `on_rebuild` is
+    called and everything is read again.
 
     Args:
         on_rebuild: told to forget what was applied, before everything is read again.
