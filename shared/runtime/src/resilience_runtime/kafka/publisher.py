@@ -75,7 +75,7 @@ class KafkaPublisher:
         try:
             async with asyncio.timeout(deadline_s):
                 producer = await self._connected()
-                await producer.send_and_wait(topic, value, key, headers=headers)
+                await producer.send_and_wait(topic, value, key, headers=list(headers))
         except TimeoutError as error:
             # An idempotent batch never expires by itself. If nothing at all got through, drop the producer and
             # what it holds: the caller may send again, and old copies would follow the new ones.
