@@ -8,12 +8,12 @@ import uuid
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+
+from resilience_contracts import Level, Topic, dead_letter_topic, encode
 from tests.contracts.states import health_observed, hold_set
 from tests.e2e.shop import Shop
 from tests.e2e.test_outages import both_at
 from tests.fixtures.stack import RunningStack
-
-from resilience_contracts import Level, Topic, dead_letter_topic, encode
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 

@@ -9,11 +9,11 @@ from typing import Self
 
 import httpx
 import pytest
-from tests.e2e.shop import Shop, until
-from tests.e2e.test_outages import both_at
-from tests.fixtures.stack import RunningStack
 
 from resilience_contracts import Level
+from tests.e2e.shop import Seen, Shop, until
+from tests.e2e.test_outages import both_at
+from tests.fixtures.stack import RunningStack
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
@@ -85,11 +85,11 @@ def test_without_kafka_consumers_keep_their_level_and_say_that_it_is_stale(
     before = both_at(shop, Level.OPTIMAL)
     quick_stack.stop("kafka")
 
-    stale = until(
-        "a stale level",
-        lambda: ((seen := shop.level_at_inventory()) and seen.stale and seen) or None,
-        timeout_s=30,
-    )
+    def stale_level() -> Seen | None:
+        seen = shop.level_at_inventory()
+        return seen if seen is not None and seen.stale else None
+
+    stale = until("a stale level", stale_level, timeout_s=30)
 
     assert (stale.level, stale.version) == (Level.OPTIMAL, before)
     assert shop.availability().status_code == httpx.codes.OK

@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator
 
 import httpx
 import pytest
+
+from resilience_contracts import FeatureState, Level
 from tests.e2e.expectations import OUTAGES, Outage
 from tests.e2e.quick import quick_policy
 from tests.e2e.shop import STOCK, Shop, until
 from tests.fixtures.stack import RunningStack
-
-from resilience_contracts import FeatureState, Level
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
