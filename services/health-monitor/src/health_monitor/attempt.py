@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -60,14 +61,14 @@ class Attempts:
         self._task: asyncio.Task[Result] | None = None
 
     async def run(self) -> Result:
-        """Check once and say what came of it. Raises only `CancelledError`: the caller itself was cancelled."""
+        """Check once and say what came of it. Raises only `CancelledError`, when the caller is cancelled."""
         if self._task and not self._task.done():
             return Result(Outcome.NOT_RUN, 0, "the probe before has not ended")
-        started_s = asyncio.get_running_loop().time()
+        started_s = time.perf_counter()
         stalled_before_s = self._stalled_s()
         self._task = asyncio.create_task(self._checked(), name=f"probe {self._dependency}")
         result = await self._in_time(self._task)
-        elapsed_s = asyncio.get_running_loop().time() - started_s
+        elapsed_s = time.perf_counter() - started_s
         stalled_s = max(
             self._stalled_s() - stalled_before_s, elapsed_s - self._limits.deadline_s - CANCEL_GRACE_S
         )
@@ -106,7 +107,7 @@ class Attempts:
 
     def _judged(self, result: Result, elapsed_s: float, stalled_s: float) -> Result:
         outcome = result.outcome
-        latency_ms = min(elapsed_s, self._limits.deadline_s) * 1000
+        latency_ms = round(min(elapsed_s, self._limits.deadline_s) * 1000, 3)
         if outcome is Outcome.TIMEOUT and stalled_s > STALLED_SHARE * self._limits.deadline_s:
             return Result(Outcome.NOT_RUN, latency_ms, "this monitor is overloaded")
         if outcome is Outcome.OK and latency_ms > self._limits.objective_ms:

@@ -86,7 +86,8 @@ class Monitor:
                     origin_s = phase_s(start_s, index, len(self._targets), shortest_s)
                     group.create_task(self._watch(target, Schedule(target.interval_s, origin_s)))
         finally:
-            await asyncio.gather(*(target.attempts.close() for target in self._targets))
+            closing = (target.attempts.close() for target in self._targets)
+            await asyncio.gather(*closing, return_exceptions=True)
 
     async def _watch(self, target: Target, schedule: Schedule) -> None:
         window = Window()

@@ -8,15 +8,16 @@ from typing import Annotated
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import NoDecode
 
-from resilience_runtime import HttpSettings, KafkaSettings, LogSettings, RuntimeSettings
+from resilience_contracts.events import Scope
+from resilience_runtime import HttpSettings, KafkaSettings, LogSettings, Port, RuntimeSettings
 
 
 class Settings(HttpSettings, KafkaSettings, LogSettings, RuntimeSettings):
     """A dependency whose address is not set is not probed, and the log says so."""
 
-    port: int = Field(default=9002, ge=1, le=65535)
-    metrics_port: int = Field(default=9102, ge=1, le=65535)
-    resilience_scope: str = "default"
+    port: Port = 9002
+    metrics_port: Port = 9102
+    resilience_scope: Scope = "default"
     resilience_policy_file: Path | None = None
 
     disabled_probes: Annotated[tuple[str, ...], NoDecode] = ()

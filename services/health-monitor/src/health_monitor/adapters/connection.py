@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+from http.client import HTTPException
+
 from health_monitor.domain import ProbeError
 from resilience_contracts import Outcome
 
 
 def no_connection(error: BaseException) -> ProbeError:
-    """Classify an error that left the client without an answer: refused, reset, unreachable, or too late."""
+    """Classify an error that left the client without an answer: no connection, too late, or nonsense."""
     chain = tuple(_chain(error))
     if any(isinstance(cause, TimeoutError) for cause in chain):
         return ProbeError(Outcome.TIMEOUT, type(error).__name__)
+    if any(_nonsense(cause) for cause in chain):
+        return ProbeError(Outcome.PROTOCOL, type(error).__name__)
     root = next((cause for cause in reversed(chain) if isinstance(cause, OSError)), error)
     return ProbeError(Outcome.REFUSED, type(root).__name__)
+
+
+def _nonsense(error: BaseException) -> bool:
+    # http.client counts a connection that was closed in time among the wrong answers; it is both.
+    return isinstance(error, HTTPException) and not isinstance(error, ConnectionError)
 
 
 def _chain(error: BaseException | None) -> list[BaseException]:

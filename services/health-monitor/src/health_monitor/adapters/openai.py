@@ -97,6 +97,8 @@ def _unanswered(error: openai.APIConnectionError) -> ProbeError:
     if isinstance(error, openai.APITimeoutError):
         return ProbeError(Outcome.TIMEOUT, type(error).__name__)
     cause = error.__cause__
-    if type(cause).__name__ in {"RemoteProtocolError", "DecodingError"}:
+    # httpx names a closed connection and a wrong answer alike; only its sentence tells them apart.
+    hung_up = "disconnected" in str(cause) or "closed" in str(cause)
+    if type(cause).__name__ in {"RemoteProtocolError", "DecodingError"} and not hung_up:
         return ProbeError(Outcome.PROTOCOL, type(cause).__name__)
     return no_connection(error)

@@ -10,6 +10,7 @@ from secrets import token_hex
 
 from redis import exceptions
 from redis.asyncio import Redis
+from redis.asyncio.connection import parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
@@ -35,10 +36,13 @@ SERVER_ERRORS = (
     exceptions.ReadOnlyError,
     exceptions.TryAgainError,
 )
+TOO_MANY_CLIENTS = "max number of clients"
 
 
 class RedisProbe:
     """Probe of Redis.
+
+    Raises `ValueError` for a malformed address.
 
     Args:
         url: `redis://...` or `rediss://...`.
@@ -47,6 +51,7 @@ class RedisProbe:
     """
 
     def __init__(self, url: str, key: str, deadline_s: float) -> None:
+        parse_url(url)
         self._url = url
         self._key = key
         self._deadline_s = deadline_s
@@ -92,7 +97,8 @@ def _failure(error: exceptions.RedisError) -> ProbeError:
     if isinstance(error, exceptions.TimeoutError):
         return ProbeError(Outcome.TIMEOUT, name)
     if isinstance(error, exceptions.ConnectionError):
-        return no_connection(error)
+        full = TOO_MANY_CLIENTS in str(error)
+        return ProbeError(Outcome.SERVER_ERROR, name) if full else no_connection(error)
     if isinstance(error, exceptions.ResponseError):
         return ProbeError(of_redis_reply(str(error)), name)
     return ProbeError(Outcome.PROTOCOL, name)

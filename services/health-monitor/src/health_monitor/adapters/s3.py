@@ -68,7 +68,7 @@ class S3Probe:
             raise ProbeError(Outcome.TIMEOUT, type(error).__name__) from None
         except ResponseParserError as error:
             raise ProbeError(Outcome.PROTOCOL, type(error).__name__) from None
-        except exceptions.HTTPClientError as error:
+        except (exceptions.ConnectionError, exceptions.HTTPClientError) as error:
             raise no_connection(error) from None
         except exceptions.BotoCoreError as error:
             raise ProbeError(Outcome.PROTOCOL, type(error).__name__) from None

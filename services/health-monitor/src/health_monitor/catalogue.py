@@ -1,0 +1,69 @@
+"""The probes this monitor knows, by the dependency's name in the policy.
+
+A new probe is one file in adapters/ and one row here. A driver is imported only for a probe that is
+configured: together they are half of this process's memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from pydantic import SecretStr
+
+from .attempt import Probe
+from .settings import Settings
+
+Build = Callable[[Settings, str, float], Probe | None]
+"""Takes the settings, a name for what is written, and the deadline in seconds; None: not configured."""
+
+
+def _openai(settings: Settings, _mark: str, deadline_s: float) -> Probe | None:
+    if settings.openai_base_url is None or settings.openai_api_key is None:
+        return None
+    from .adapters.openai import OpenaiProbe  # noqa: PLC0415
+
+    key = settings.openai_api_key.get_secret_value()
+    return OpenaiProbe(settings.openai_base_url, key, settings.openai_model, deadline_s)
+
+
+def _postgresql(settings: Settings, _mark: str, deadline_s: float) -> Probe | None:
+    if settings.database_url is None:
+        return None
+    from .adapters.postgresql import PostgresqlProbe  # noqa: PLC0415
+
+    return PostgresqlProbe(settings.database_url.get_secret_value(), deadline_s)
+
+
+def _redis(settings: Settings, mark: str, deadline_s: float) -> Probe | None:
+    if settings.redis_url is None:
+        return None
+    from .adapters.redis import RedisProbe  # noqa: PLC0415
+
+    return RedisProbe(settings.redis_url.get_secret_value(), mark, deadline_s)
+
+
+def _s3(settings: Settings, mark: str, deadline_s: float) -> Probe | None:
+    if settings.s3_bucket is None:
+        return None
+    from .adapters.s3 import Bucket, S3Probe  # noqa: PLC0415
+
+    bucket = Bucket(
+        settings.s3_bucket,
+        settings.aws_region,
+        settings.s3_endpoint_url,
+        _plain(settings.aws_access_key_id),
+        _plain(settings.aws_secret_access_key),
+    )
+    return S3Probe(bucket, mark, deadline_s)
+
+
+def _plain(secret: SecretStr | None) -> str | None:
+    return secret.get_secret_value() if secret else None
+
+
+CATALOGUE: dict[str, Build] = {
+    "openai": _openai,
+    "postgresql": _postgresql,
+    "redis": _redis,
+    "s3": _s3,
+}

@@ -1,0 +1,164 @@
+"""Puts the service together: settings and policy, probes, loop, publishing, HTTP, metrics."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterator
+from random import SystemRandom
+from secrets import token_hex
+from typing import NoReturn
+
+import structlog
+
+from resilience_contracts import (
+    DependencyPolicy,
+    HealthObserved,
+    Policy,
+    PolicyError,
+    default_policy,
+    encode,
+    parse_policy,
+)
+from resilience_runtime import (
+    KafkaPublisher,
+    PublishQueue,
+    StartupError,
+    SystemClock,
+    build_app,
+    build_registry,
+    configure_logging,
+    load,
+    run,
+    run_service,
+    serve,
+    serve_metrics,
+)
+from resilience_runtime.settings import EXIT_SETTINGS
+
+from .attempt import Attempts, Limits
+from .board import Board, BoardView, ProbeView, Probing
+from .catalogue import CATALOGUE
+from .loop import Identity, Monitor, Target
+from .meters import DROPPED, METRICS, STALLED, SUSPECT, WAITING, Meters
+from .self_check import SelfCheck
+from .settings import Settings
+from .stall import StallMeter
+
+SERVICE = "health-monitor"
+CHATTY = ("httpx", "httpx2", "openai", "botocore", "boto3", "urllib3", "asyncio")
+
+log = structlog.get_logger(__name__)
+
+
+def start() -> None:
+    """Run the service until it is told to stop; never returns."""
+    settings = load(Settings)
+    policy = load_policy(settings)
+    configure_logging(settings.log_level, settings.log_format, SERVICE, settings.instance)
+    for name in CHATTY:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    run_service(lambda: monitor(settings, policy))
+
+
+def load_policy(settings: Settings) -> Policy:
+    """Read the policy and check that the settings fit it; exit with status 2, one line a fault, if not."""
+    path = settings.resilience_policy_file
+    try:
+        policy = parse_policy(path.read_text(encoding="utf-8")) if path else default_policy()
+    except (OSError, UnicodeDecodeError, PolicyError) as error:
+        _refuse(*(f"RESILIENCE_POLICY_FILE={path}: {line}" for line in str(error).splitlines()))
+    unknown = sorted(set(settings.disabled_probes) - set(policy.dependencies))
+    if unknown:
+        _refuse(f"DISABLED_PROBES: {', '.join(unknown)} not among {', '.join(policy.dependencies)}")
+    return policy
+
+
+async def monitor(settings: Settings, policy: Policy) -> int:
+    """Run every task of the service side by side; returns the exit code."""
+    clock, metrics = SystemClock(), build_registry(METRICS)
+    identity = Identity(settings.resilience_scope, settings.instance, token_hex(4))
+    stall = StallMeter(clock)
+    targets = _targets(settings, policy, identity, stall)
+    publisher = KafkaPublisher(settings.kafka_bootstrap_servers, SERVICE)
+    queue = PublishQueue(publisher, settings.publish_capacity, clock)
+    board = Board(_empty_board(settings, policy, identity, targets))
+    self_check = SelfCheck(frozenset(targets), settings.host, settings.port, metrics.gauge(SUSPECT).set)
+    metrics.watch(STALLED, stall.stalled_s)
+    metrics.watch(WAITING, lambda: len(queue))
+    metrics.watch(DROPPED, lambda: queue.dropped)
+    source = f"/services/{SERVICE}/{settings.instance}"
+
+    def emit(event: HealthObserved) -> None:
+        queue.offer(*encode(event, source))
+
+    app = build_app("Health monitor", board.readiness)
+    app.include_router(board.routes())
+    loop = Monitor(
+        identity=identity,
+        targets=tuple(targets.values()),
+        clock=clock,
+        random=SystemRandom(),
+        emit=emit,
+        watchers=(Meters(metrics), board, self_check),
+        slots=settings.probe_slots,
+    )
+    async with publisher:
+        return await run(
+            serve(app, settings.host, settings.port),
+            serve_metrics(metrics, settings.host, settings.metrics_port),
+            stall.run(),
+            self_check.run(),
+            queue.run(),
+            loop.run(),
+        )
+
+
+def _targets(settings: Settings, policy: Policy, identity: Identity, stall: StallMeter) -> dict[str, Target]:
+    return {
+        target.dependency: target
+        for name, dependency in policy.dependencies.items()
+        for target in _target(settings, name, dependency, identity, stall)
+    }
+
+
+def _target(
+    settings: Settings, name: str, dependency: DependencyPolicy, identity: Identity, stall: StallMeter
+) -> Iterator[Target]:
+    if name in settings.disabled_probes:
+        log.warning("probe disabled", dependency=name)
+        return
+    build = CATALOGUE.get(name)
+    mark = f"{SERVICE}/{identity.observer}/{identity.boot}"
+    try:
+        probe = build(settings, mark, dependency.deadline_s) if build else None
+    except Exception as error:  # noqa: BLE001 - each driver refuses a malformed address in its own words
+        raise StartupError(f"{name}: its address is malformed ({type(error).__name__})") from None
+    if probe is None:
+        log.warning("dependency not probed: its address is not set", dependency=name)
+        return
+    limits = Limits(dependency.latency_objective_ms, dependency.deadline_s)
+    attempts = Attempts(name, probe, limits, stall.stalled_s)
+    yield Target(name, attempts, dependency.interval_s, dependency.deadline_s)
+
+
+def _empty_board(
+    settings: Settings, policy: Policy, identity: Identity, targets: dict[str, Target]
+) -> BoardView:
+    def probing(name: str) -> Probing:
+        if name in targets:
+            return Probing.PROBED
+        return Probing.DISABLED if name in settings.disabled_probes else Probing.NOT_CONFIGURED
+
+    probes = [
+        ProbeView(
+            dependency=name, probing=probing(name), interval_s=given.interval_s, deadline_s=given.deadline_s
+        )
+        for name, given in policy.dependencies.items()
+    ]
+    return BoardView(scope=identity.scope, observer=identity.observer, boot=identity.boot, probes=probes)
+
+
+def _refuse(*lines: str) -> NoReturn:
+    print(*lines, sep="\n", file=sys.stderr)  # noqa: T201 - logging is not set up before settings are
+    raise SystemExit(EXIT_SETTINGS)
