@@ -1,22 +1,35 @@
-"""Guards for calls to what may fail: circuit breaker and single flight. Pure asyncio, no dependency."""
+"""Guards for calls to what may fail. Pure asyncio, no dependency."""
 
 from __future__ import annotations
 
-from .breaker import CircuitBreaker, Permit, Snapshot, State, Transition
-from .errors import CallNotPermitted, GuardError
+from .advice import Advice, Adviser
+from .breaker import CircuitBreaker
+from .circuit import Circuit
+from .errors import CallNotPermitted, GuardError, IllegalMove
+from .events import BreakerEvent, Cause, EventKind, Listener
+from .guard import Guard
+from .permit import Permit
 from .settings import BreakerSettings
 from .single_flight import SingleFlight
-from .window import CountWindow
+from .snapshot import Snapshot
+from .state import State
 
 __all__ = [
+    "Advice",
+    "Adviser",
+    "BreakerEvent",
     "BreakerSettings",
     "CallNotPermitted",
+    "Cause",
+    "Circuit",
     "CircuitBreaker",
-    "CountWindow",
+    "EventKind",
+    "Guard",
     "GuardError",
+    "IllegalMove",
+    "Listener",
     "Permit",
     "SingleFlight",
     "Snapshot",
     "State",
-    "Transition",
 ]

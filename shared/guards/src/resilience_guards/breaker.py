@@ -8,277 +8,124 @@ and a cancelled call says nothing about the dependency.
 from __future__ import annotations
 
 import asyncio
-import logging
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from enum import StrEnum
-from math import inf
-from random import Random
-from typing import ParamSpec, TypeVar
+import functools
+import inspect
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextvars import ContextVar
+from types import TracebackType
+from typing import Any, ParamSpec, Self, TypeVar, cast
 
-from .errors import CallNotPermitted
-from .settings import BreakerSettings
-from .window import FAILED, SLOW, CountWindow
+from .circuit import Circuit
+from .era import Era
+from .guard import Guard, settle
+from .permit import Permit
+from .state import State
+from .stream import guarded
+from .window import FAST, SLOW
 
 P = ParamSpec("P")
 T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
 
-log = logging.getLogger(__name__)
-
-
-class State(StrEnum):
-    """What a breaker does with calls."""
-
-    CLOSED = "CLOSED"
-    OPEN = "OPEN"
-    HALF_OPEN = "HALF_OPEN"
-    FORCED_OPEN = "FORCED_OPEN"
-    DISABLED = "DISABLED"
-    METRICS_ONLY = "METRICS_ONLY"
+_entered: ContextVar[tuple[tuple[CircuitBreaker, Guard], ...]] = ContextVar("entered", default=())
+"""What `async with breaker` entered in this task: a shared breaker has no place of its own for it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Transition:
-    """A change of state and its cause."""
+class CircuitBreaker(Circuit):
+    """Guards one dependency: `await breaker.call(fetch, key)`, `async with breaker:`, `@breaker` or `stream`.
 
-    breaker: str
-    previous: State
-    state: State
-    cause: str
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """A breaker at one moment. Rates are None while too few calls are held to judge."""
-
-    name: str
-    state: State
-    calls: int
-    failure_rate: float | None
-    slow_rate: float | None
-    not_permitted: int
-    retry_after_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class Permit:
-    """Leave to make one call. Report it once with `succeeded`, `failed` or `released`."""
-
-    era: int
-    number: int
-    started_s: float
-
-
-Listener = Callable[[Transition], None]
-
-
-class CircuitBreaker:
-    """Guards one dependency. Belongs to one event loop; its own methods never block.
-
-    Args:
-        clock: monotonic seconds.
-        rng: spreads the waits in OPEN.
+    Each way raises `CallNotPermitted` instead of calling while the breaker is open, and TimeoutError when the
+    call runs into `call_deadline_s`.
     """
 
-    def __init__(
-        self,
-        name: str,
-        settings: BreakerSettings,
-        clock: Callable[[], float] = time.monotonic,
-        rng: Random | None = None,
-    ) -> None:
-        self.name = name
-        self.settings = settings
-        self._clock = clock
-        self._rng = rng or Random()  # noqa: S311 - spreads load, keeps no secret
-        self._listeners: list[Listener] = []
-        self._leases: dict[int, float] = {}
-        self._issued = self._era = self._openings = self._not_permitted = 0
-        self._until_s = 0.0
-        self._state = State.CLOSED
-        self._window = CountWindow(settings.window_calls)
-
-    @property
-    def state(self) -> State:
-        """The state; OPEN lasts until a call asks after the wait."""
-        return self._state
-
-    def on_event(self, listener: Listener) -> None:
-        """Tell a listener of each transition; what it raises is logged and never reaches a call."""
-        self._listeners.append(listener)
-
-    def snapshot(self) -> Snapshot:
-        """Return state, rates and counts, consuming nothing."""
-        judged = self._window.total >= self._needed()
-        return Snapshot(
-            self.name,
-            self._state,
-            self._window.total,
-            self._window.failure_rate() if judged else None,
-            self._window.slow_rate() if judged else None,
-            self._not_permitted,
-            self._retry_after_s(),
-        )
-
-    def is_call_permitted(self) -> bool:
-        """Say whether `acquire` would succeed now, consuming nothing."""
-        match self._state:
-            case State.OPEN:
-                return self._clock() >= self._until_s
-            case State.HALF_OPEN:
-                now = self._clock()
-                return sum(end > now for end in self._leases.values()) < self._free()
-            case State.FORCED_OPEN:
-                return False
-            case _:
-                return True
-
-    def acquire(self) -> Permit:
-        """Take a permit.
-
-        Raises:
-            CallNotPermitted: the breaker is open, or all probing permits are out.
-        """
-        now = self._clock()
-        if self._state is State.OPEN and now >= self._until_s:
-            self._move(State.HALF_OPEN, "the wait is over")
-        if self._state in {State.OPEN, State.FORCED_OPEN}:
-            self._refuse()
-        if self._state is State.HALF_OPEN:
-            self._reclaim(now)
-            if len(self._leases) >= self._free():
-                self._refuse()
-        self._issued += 1
-        permit = Permit(self._era, self._issued, now)
-        if self._state is State.HALF_OPEN:
-            self._leases[permit.number] = now + self.settings.permit_lease_s
-        return permit
-
-    def succeeded(self, permit: Permit) -> None:
-        """Report that the call came back."""
-        self._report(permit, 0)
-
-    def failed(self, permit: Permit) -> None:
-        """Report that the call speaks against the dependency."""
-        self._report(permit, FAILED)
-
-    def released(self, permit: Permit) -> None:
-        """Give a permit back that says nothing, as after a cancellation."""
-        self._leases.pop(permit.number, None)
-
-    @asynccontextmanager
-    async def guard(self) -> AsyncIterator[None]:
-        """Guard a block: `async with breaker.guard():`.
-
-        Raises:
-            CallNotPermitted: the block was not entered.
-            TimeoutError: the block ran into `call_deadline_s`, which is a failure.
-        """
-        permit = self.acquire()
+    async def call(self, function: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Await `function(*args, **kwargs)` under guard; raises what it raises."""
+        era = self._era
+        if not era.admits_all or self.settings.call_deadline_s is not None:
+            return await self._call_with(self.acquire(), function, *args, **kwargs)
+        started_s = self._clock()
         try:
-            async with asyncio.timeout(self.settings.call_deadline_s):
-                yield
-        except (asyncio.CancelledError, GeneratorExit):
-            self.released(permit)
-            raise
+            result = await function(*args, **kwargs)
         except BaseException as error:
-            if self.settings.is_failure(error):
+            settle(self, Permit(era, started_s), error)
+            raise
+        self._returned(era, started_s, result)
+        return result
+
+    def guard(self) -> Guard:
+        """Return a guard for one block: `async with breaker.guard():`; it may be left in another task."""
+        return Guard(self)
+
+    async def __aenter__(self) -> Self:
+        """Guard a block, to be left in the same task."""
+        guard = await Guard(self).__aenter__()
+        _entered.set((*_entered.get(), (self, guard)))
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Report how the block ended."""
+        entered = _entered.get()
+        at = max(index for index, (breaker, _) in enumerate(entered) if breaker is self)
+        _entered.set(entered[:at] + entered[at + 1 :])
+        await entered[at][1].__aexit__(kind, error, trace)
+
+    def stream(
+        self, source: Callable[P, AsyncIterator[T]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> AsyncGenerator[T, None]:
+        """Iterate `source(*args, **kwargs)` under guard until its end; see `resilience_guards.stream`."""
+        return guarded(self, lambda: source(*args, **kwargs))
+
+    def __call__(self, function: F) -> F:
+        """Decorate a coroutine function or an async generator function.
+
+        Raises:
+            TypeError: for a plain function, whose return says nothing about what it started.
+        """
+        if inspect.isasyncgenfunction(function):
+
+            @functools.wraps(function)
+            def streaming(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, None]:
+                return self.stream(function, *args, **kwargs)
+
+            return cast("F", streaming)
+        if not inspect.iscoroutinefunction(function):
+            raise TypeError(f"{function!r} is neither a coroutine function nor an async generator function")
+
+        @functools.wraps(function)
+        async def calling(*args: Any, **kwargs: Any) -> Any:
+            return await self.call(function, *args, **kwargs)
+
+        return cast("F", calling)
+
+    async def _call_with(
+        self, permit: Permit, function: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        timeout = asyncio.timeout(self.settings.call_deadline_s)
+        try:
+            async with timeout:
+                result = await function(*args, **kwargs)
+        except BaseException as error:
+            if isinstance(error, TimeoutError) and timeout.expired():
                 self.failed(permit)
             else:
-                self.succeeded(permit)
+                settle(self, permit, error)
             raise
+        self._judge_result(permit, result)
+        return result
+
+    def _returned(self, era: Era, started_s: float, result: object) -> None:
+        if era is not self._era or era.state is State.DISABLED or self.settings.is_bad_result is not None:
+            self._judge_result(Permit(era, started_s), result)
+            return
+        now_s = self._clock()
+        if era.window.record(SLOW if now_s - started_s > self._slow_call_s else FAST, now_s):
+            self._judge(era, now_s)
+
+    def _judge_result(self, permit: Permit, result: object) -> None:
+        is_bad = self.settings.is_bad_result
+        if is_bad is not None and is_bad(result):
+            self.failed(permit)
         else:
             self.succeeded(permit)
-
-    async def call(self, function: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Await a call under guard; raises what `guard` and the call raise."""
-        async with self.guard():
-            return await function(*args, **kwargs)
-
-    def force_open(self) -> None:
-        """Refuse every call until `reset`."""
-        self._move(State.FORCED_OPEN, "forced")
-
-    def disable(self) -> None:
-        """Let every call through and count nothing until `reset`."""
-        self._move(State.DISABLED, "disabled")
-
-    def measure_only(self) -> None:
-        """Let every call through and only count until `reset`."""
-        self._move(State.METRICS_ONLY, "metrics only")
-
-    def reset(self) -> None:
-        """Close with an empty window."""
-        self._openings = self._not_permitted = 0
-        self._move(State.CLOSED, "reset")
-
-    def _needed(self) -> int:
-        size = self.settings.half_open_permits if self._probing else self.settings.window_calls
-        return size if self._probing else min(self.settings.minimum_calls, size)
-
-    @property
-    def _probing(self) -> bool:
-        return self._state is State.HALF_OPEN
-
-    def _free(self) -> int:
-        return self.settings.half_open_permits - self._window.total
-
-    def _reclaim(self, now: float) -> None:
-        for number in [n for n, end in self._leases.items() if end <= now]:
-            del self._leases[number]
-
-    def _refuse(self) -> None:
-        self._not_permitted += 1
-        raise CallNotPermitted(self.name, self._retry_after_s())
-
-    def _retry_after_s(self) -> float:
-        match self._state:
-            case State.OPEN:
-                return max(0.0, self._until_s - self._clock())
-            case State.HALF_OPEN:
-                return self.settings.open_wait_s
-            case State.FORCED_OPEN:
-                return inf
-            case _:
-                return 0.0
-
-    def _report(self, permit: Permit, failed: int) -> None:
-        leased = self._leases.pop(permit.number, None) is not None
-        if permit.era != self._era or self._state is State.DISABLED or (self._probing and not leased):
-            return
-        slow = SLOW if self._clock() - permit.started_s > self.settings.slow_call_s else 0
-        self._window.record(failed | slow)
-        if self._window.total >= self._needed():
-            self._decide()
-
-    def _decide(self) -> None:
-        window, settings = self._window, self.settings
-        failing = window.failure_rate() >= settings.failure_rate
-        over = failing or window.slow_rate() >= settings.slow_rate
-        if over and self._state in {State.CLOSED, State.HALF_OPEN}:
-            kind, rate = ("failure", window.failure_rate()) if failing else ("slow-call", window.slow_rate())
-            self._move(State.OPEN, f"{kind} rate {rate:.0%} of {window.total} calls")
-        elif self._probing:
-            self._openings = 0
-            self._move(State.CLOSED, f"{window.total} probing calls were good")
-
-    def _move(self, state: State, cause: str) -> None:
-        previous, self._state = self._state, state
-        self._era += 1
-        self._leases.clear()
-        if state is State.OPEN:
-            self._openings += 1
-            self._until_s = self._clock() + self.settings.wait_s(self._openings, self._rng)
-        else:
-            size = self.settings.half_open_permits if self._probing else self.settings.window_calls
-            self._window = CountWindow(size)
-        self._tell(Transition(self.name, previous, state, cause))
-
-    def _tell(self, transition: Transition) -> None:
-        for listener in self._listeners:
-            try:
-                listener(transition)
-            except Exception:
-                log.exception("a listener of circuit breaker %r failed", self.name)

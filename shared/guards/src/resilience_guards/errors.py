@@ -2,24 +2,54 @@
 
 from __future__ import annotations
 
+from .state import State
+
 
 class GuardError(Exception):
     """A guard refused the call before it reached the dependency."""
 
     code = "guard_refused"
 
+    def __str__(self) -> str:
+        return self.__doc__ or ""
+
 
 class CallNotPermitted(GuardError):  # noqa: N818 - the field knows this name
-    """The circuit breaker is open.
+    """The circuit breaker permits no call now.
 
     Attributes:
         name: of the breaker.
-        retry_after_s: seconds until the breaker may let a call through; infinite while it is forced open.
+        state: it is in.
+        retry_after_s: seconds until it may let a call through: exact in OPEN, an estimate in HALF_OPEN, and the
+            cap of the wait in FORCED_OPEN, which only an operator ends.
     """
 
     code = "circuit_open"
 
-    def __init__(self, name: str, retry_after_s: float) -> None:
-        super().__init__(f"circuit breaker {name!r} is open")
+    def __init__(self, name: str, state: State, retry_after_s: float) -> None:
         self.name = name
+        self.state = state
         self.retry_after_s = retry_after_s
+
+    def __str__(self) -> str:
+        return f"circuit breaker {self.name!r} is {self.state}; ask again in {self.retry_after_s:.3f} s"
+
+
+class IllegalMove(GuardError):  # noqa: N818 - like its sibling
+    """The circuit breaker cannot be moved by hand between these two states.
+
+    Attributes:
+        name: of the breaker.
+        source: the state it is in.
+        target: the state that was asked for.
+    """
+
+    code = "circuit_move_illegal"
+
+    def __init__(self, name: str, source: State, target: State) -> None:
+        self.name = name
+        self.source = source
+        self.target = target
+
+    def __str__(self) -> str:
+        return f"circuit breaker {self.name!r} cannot be moved from {self.source} to {self.target}"
