@@ -5,10 +5,15 @@ from __future__ import annotations
 import logging
 import sys
 
+import structlog
 import typer
 
-from .commands import chaos
+from .commands import chaos, topics
+from .commands.doctor import doctor
 from .commands.down import down
+from .commands.smoke import smoke
+from .commands.status import status, watch
+from .commands.tail import tail
 from .commands.up import up
 from .console import EXIT_CODES, Exit, complain
 from .errors import StackError
@@ -21,15 +26,17 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command(epilog=EXIT_CODES)(up)
-app.command(epilog=EXIT_CODES)(down)
+for command in (up, down, status, watch, tail, smoke, doctor):
+    app.command(epilog=EXIT_CODES)(command)
 app.add_typer(chaos.app, name="chaos")
+app.add_typer(topics.app, name="topics")
 
 
 def main() -> None:
     """Run the command."""
     # Clients of Kafka log each failed attempt; this command says itself what failed.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     try:
         app()
     except StackError as error:

@@ -6,8 +6,10 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from .stack import StackState, ports_from, read_state
+from .stack import PARTS, PartState, StackState, ports_from, read_state
+from .stack.marks import mark_of
 from .stack.ports import Ports
 
 LOOPBACK_URL = "http://127.0.0.1"
@@ -43,3 +45,21 @@ def find_target(environment: Mapping[str, str] = os.environ) -> Target:
     ports = running.ports if running else ports_from(environment)
     bootstrap = environment.get("KAFKA_BOOTSTRAP_SERVERS") or f"127.0.0.1:{ports['kafka']}"
     return Target(bootstrap, ports, environment.get("RESILIENCE_SCOPE") or "default", running)
+
+
+def parts_of(target: Target) -> dict[str, dict[str, Any]]:
+    """Describe the parts of the stack that runs here; empty when none does."""
+    if target.state is None:
+        return {}
+    return {name: _describe(name, part) for name, part in sorted(target.state.parts.items(), key=_order)}
+
+
+def _describe(name: str, part: PartState) -> dict[str, Any]:
+    alive = part.ref.find() is not None
+    mark = mark_of(stack_root(), name)
+    status = mark.value if mark else part.status.value if alive else "ended"
+    return {"status": status, "pid": part.pid, "port": part.port, "restarts": part.restarts}
+
+
+def _order(item: tuple[str, PartState]) -> int:
+    return PARTS.index(item[0])

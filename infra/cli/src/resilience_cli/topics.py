@@ -1,18 +1,19 @@
-"""The topics as infra/kafka/topics.yaml declares them."""
+"""The topics as infra/kafka/topics.yaml declares them, applied to and compared with a Kafka."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from resilience_cli.errors import StackError
-from resilience_cli.stack.sockets import run_apart
 from resilience_contracts import dead_letter_topic
+from resilience_runtime.kafka.admin import Drift, TopicsError, TopicSpec, apply_topics, check_topics
+
+from .errors import StackError
+from .stack.sockets import run_apart
 
 
 class Declared(BaseModel):
@@ -21,7 +22,6 @@ class Declared(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
 
     partitions: int = Field(ge=1)
-    replication: int = Field(default=1, ge=1)
     config: dict[str, str]
 
 
@@ -38,7 +38,7 @@ class Declarations(BaseModel):
         return self.topics | {dead_letter_topic(name): self.dead_letters for name in self.topics}
 
 
-def declared_topics(path: Path | None = None) -> Mapping[str, Declared]:
+def declared_topics(replication: int = 1, path: Path | None = None) -> dict[str, TopicSpec]:
     """Read the declarations, by default those that ship.
 
     Raises:
@@ -47,31 +47,41 @@ def declared_topics(path: Path | None = None) -> Mapping[str, Declared]:
     source = path or _shipped()
     try:
         content: Any = yaml.safe_load(source.read_text(encoding="utf-8"))
-        return Declarations.model_validate(content).all()
+        declared = Declarations.model_validate(content).all()
     except (OSError, yaml.YAMLError, ValidationError) as error:
-        first = str(error).splitlines()[:3]
-        raise StackError(f"{source} declares no topics ({' '.join(first)})", "correct the file") from error
+        first = " ".join(line.strip() for line in str(error).splitlines()[:3])
+        raise StackError(f"{source} declares no topics ({first})", "correct the file") from error
+    return {name: TopicSpec(topic.partitions, replication, topic.config) for name, topic in declared.items()}
 
 
-def apply_declared(bootstrap: str) -> None:
-    """Create what is missing."""
-    run_apart(_create(bootstrap))
+def apply_declared(bootstrap: str, replication: int = 1) -> list[Drift]:
+    """Create what is missing and correct what differs; return what was done.
+
+    Raises:
+        StackError: Kafka is away or refuses.
+    """
+    return _run(bootstrap, apply_topics, replication)
 
 
-async def _create(bootstrap: str) -> None:
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
-    await admin.start()
+def drift_of_declared(bootstrap: str) -> list[Drift]:
+    """Return what differs.
+
+    Raises:
+        StackError: Kafka is away or refuses.
+    """
+    return _run(bootstrap, check_topics, 1)
+
+
+Work = Callable[[str, Mapping[str, TopicSpec]], Coroutine[Any, Any, list[Drift]]]
+
+
+def _run(bootstrap: str, work: Work, replication: int) -> list[Drift]:
     try:
-        there = set(await admin.list_topics())
-        new = [
-            NewTopic(name, declared.partitions, declared.replication, topic_configs=declared.config)
-            for name, declared in declared_topics().items()
-            if name not in there
-        ]
-        if new:
-            await admin.create_topics(new)
-    finally:
-        await admin.close()
+        return run_apart(work(bootstrap, declared_topics(replication)))
+    except TopicsError as error:
+        raise StackError(
+            str(error), "start Kafka with `resilience up`, or correct KAFKA_BOOTSTRAP_SERVERS"
+        ) from error
 
 
 def _shipped() -> Path:

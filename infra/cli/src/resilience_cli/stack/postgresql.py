@@ -68,9 +68,9 @@ class PostgreSQL:
         """Create the data directory once; say how to start the server on it."""
         user = self._system_user()
         self._home(user)
-        if not self._data.exists():
+        if not self.has_data():
             self._initialise(user)
-        self._check()
+        self.check_data()
         options = [f"--{name}={value}" for name, value in SETTINGS.items()]
         argv = (str(_binary("postgres")), "-D", str(self._data), "-p", str(self.port), *options)
         return Command(argv, env={"LC_ALL": "C.UTF-8", "TZ": "UTC"}, cwd=self._data, user=user)
@@ -132,8 +132,24 @@ class PostgreSQL:
             )
         fresh.rename(self._data)
 
-    def _check(self) -> None:
-        """Say that the data directory is not one, before the server does it in its own words."""
+    def installed(self) -> str:
+        """Return the server's executable.
+
+        Raises:
+            StackError: there is none.
+        """
+        return str(_binary("postgres"))
+
+    def has_data(self) -> bool:
+        """Tell whether there is a data directory, whatever its state."""
+        return self._data.exists()
+
+    def check_data(self) -> None:
+        """Look at the data directory before the server says in its own words that it is none.
+
+        Raises:
+            StackError: it is none, or another version's.
+        """
         remedy = f"move {self._data.parent} away (its data is lost to the stack) and start again"
         try:
             found = (self._data / "PG_VERSION").read_text(encoding="ascii").strip()

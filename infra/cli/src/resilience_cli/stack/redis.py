@@ -38,7 +38,7 @@ class Redis:
         options = {"port": str(self.port), "bind": LOOPBACK, "dir": str(home), "save": "", "appendonly": "no"}
         options |= {"maxmemory": "64mb", "maxmemory-policy": "allkeys-lru"}
         pairs = [word for name, value in options.items() for word in (f"--{name}", value)]
-        return Command((_server(), *pairs), cwd=home)
+        return Command((server_binary(), *pairs), cwd=home)
 
     def talk(self) -> None:
         """Write, read back and delete."""
@@ -52,7 +52,12 @@ class Redis:
             raise NotReadyError("what was written does not read back")
 
 
-def _server() -> str:
+def server_binary() -> str:
+    """Return the server's executable.
+
+    Raises:
+        StackError: there is none.
+    """
     try:
         return str(get_binary_path())
     except ValkeyBinaryNotFoundError as error:

@@ -15,7 +15,7 @@ from resilience_cli.errors import StackError
 class Step:
     """Something to do, and the names of the steps that come before it."""
 
-    act: Callable[[], None]
+    act: Callable[[], object]
     needs: Sequence[str] = ()
 
 
