@@ -86,9 +86,9 @@ class MemoryBus:
         """Return the logs of a topic's partitions."""
         return self._logs[topic]
 
-    async def wait_changed(self) -> None:
-        """Return at the next change of any log."""
-        await self._changed.wait()
+    def next_change(self) -> asyncio.Event:
+        """Return the event that is set at the next change of any log."""
+        return self._changed
 
     def _append(self, topic: str, key: bytes | None, value: bytes | None, headers: Headers) -> None:
         number = zlib.crc32(key or b"") % self._partitions
@@ -102,13 +102,12 @@ class MemoryBus:
         self._changed = asyncio.Event()
 
     async def _wait_for_change(self, seconds: float) -> None:
-        change = asyncio.ensure_future(self.wait_changed())
-        sleep = asyncio.ensure_future(self._clock.sleep(seconds))
+        waits = [asyncio.create_task(self._changed.wait()), asyncio.ensure_future(self._clock.sleep(seconds))]
         try:
-            await asyncio.wait({change, sleep}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            change.cancel()
-            sleep.cancel()
+            for wait in waits:
+                wait.cancel()
 
 
 class MemoryReader:
@@ -145,13 +144,10 @@ class MemoryReader:
     async def run(self) -> None:
         """Read for ever."""
         while True:
-            changed = asyncio.ensure_future(self._bus.wait_changed())
-            try:
-                if self._bus.up:
-                    await self._read()
-                await changed
-            finally:
-                changed.cancel()
+            changed = self._bus.next_change()
+            if self._bus.up:
+                await self._read()
+            await changed.wait()
 
     async def _read(self) -> None:
         if any(self._next.get(place, 0) > len(log) for place, log in self._logs()):
