@@ -1,0 +1,72 @@
+"""The disk snapshot: what is known outlives the process, so that the service starts without Kafka."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import structlog
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from flag_service.application.pulse import Pulse
+from flag_service.domain.history import History
+from flag_service.domain.switchboard import Switchboard
+from resilience_contracts import LevelChanged, Saved
+from resilience_runtime.clock import Clock
+from resilience_runtime.snapshot import Snapshot
+
+FILE = "flag-service.json"
+PAUSE_S = 1.0
+CHANGES_KEPT = 200
+
+_log = structlog.get_logger(__name__)
+
+
+class Kept(BaseModel):
+    """The content of the file."""
+
+    model_config = ConfigDict(frozen=True)
+
+    view: Saved
+    changes: tuple[LevelChanged, ...]
+
+
+class Keeper:
+    """Reads the snapshot once, and writes it after changes, once a second at most."""
+
+    def __init__(
+        self, state_dir: Path, switchboard: Switchboard, history: History, pulse: Pulse, clock: Clock
+    ) -> None:
+        self._file = Snapshot(state_dir / FILE)
+        self._switchboard = switchboard
+        self._history = history
+        self._pulse = pulse
+        self._clock = clock
+
+    def restore(self) -> None:
+        """Begin with what the file says, or with nothing."""
+        kept = self._read()
+        for change in kept.changes if kept else ():
+            self._history.add(change)
+        self._switchboard.start(self._clock.now(), kept.view if kept else None)
+
+    async def run(self) -> None:
+        """Write after changes, for ever."""
+        while True:
+            await self._pulse.wait(None)
+            await self._clock.sleep(PAUSE_S)
+            await self.write()
+
+    async def write(self) -> None:
+        """Write what is known now."""
+        kept = Kept(view=self._switchboard.save(), changes=self._history.save(CHANGES_KEPT))
+        await self._file.save(kept.model_dump_json().encode())
+
+    def _read(self) -> Kept | None:
+        data = self._file.read()
+        if data is None:
+            return None
+        try:
+            return Kept.model_validate_json(data)
+        except ValidationError as error:
+            _log.warning("snapshot not understood", path=str(self._file.path), faults=error.error_count())
+            return None

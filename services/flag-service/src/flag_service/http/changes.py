@@ -1,0 +1,199 @@
+"""Holds and the audit trail over REST: reads are open, a change needs a key with the scope `write`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Annotated, Any
+from uuid import uuid4
+
+from fastapi import APIRouter, Header, Path, Query, Response
+
+from flag_service.application.desk import HoldDesk, Request
+from flag_service.application.trail import AuditTrail
+from flag_service.domain.audit import faults
+from flag_service.domain.holds import Draft, HoldConflictError, HoldInvalidError, tag
+from flag_service.domain.switchboard import Switchboard
+from resilience_contracts import LEVEL_TARGET, HoldSet, Level
+from resilience_contracts.events import FEATURE_PATTERN
+from resilience_runtime.api_keys import KeyRing
+from resilience_runtime.bus import PublishError
+from resilience_runtime.clock import Clock
+from resilience_runtime.problem import Problem
+
+from .models import AuditOut, HoldIn, HoldOut, HoldsOut
+from .rest import Scope, ScopeFilter
+
+WRITE = "write"
+KAFKA_RETRY_S = 2
+AUDIT_PAGE = 100
+END_REASON = "ended by its operator"
+
+Target = Annotated[str, Path(pattern=FEATURE_PATTERN, max_length=100, description="a feature, or `level`")]
+ApiKey = Annotated[str | None, Header(alias="X-API-Key", max_length=200)]
+Condition = Annotated[str | None, Header(max_length=500)]
+CorrelationId = Annotated[str | None, Header(alias="X-Correlation-ID", pattern=r"^[\x21-\x7e]{1,64}$")]
+EndReason = Annotated[str, Query(max_length=500)]
+
+_REFUSALS: dict[int | str, dict[str, Any]] = {
+    401: {"description": "no key, or one that is not known"},
+    403: {"description": "the key may not change holds"},
+    404: {"description": "no such scope, target or hold"},
+    409: {"description": "the hold is not the one that If-Match names; `difference` says how"},
+    503: {"description": "Kafka did not store it in time"},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What changes are made with."""
+
+    switchboard: Switchboard
+    desk: HoldDesk
+    trail: AuditTrail
+    keys: KeyRing
+    clock: Clock
+
+    def router(self) -> APIRouter:
+        """Build the routes."""
+        router = APIRouter(prefix="/v1", tags=["holds"])
+        router.get("/holds", response_model=HoldsOut)(self._holds)
+        router.put("/holds/{scope}/{target}", response_model=HoldOut, responses=_REFUSALS)(self._put)
+        router.delete("/holds/{scope}/{target}", status_code=204, responses=_REFUSALS)(self._delete)
+        router.get("/audit", response_model=AuditOut)(self._audit)
+        return router
+
+    async def _holds(self, scope: ScopeFilter = None) -> HoldsOut:
+        """Return every hold in force."""
+        pictures = self.switchboard.pictures(self.clock.now())
+        holds = [hold for picture in pictures if scope in {None, picture.scope} for hold in picture.holds]
+        return HoldsOut(holds=[HoldOut.of(hold) for hold in holds])
+
+    async def _put(
+        self,
+        *,
+        scope: Scope,
+        target: Target,
+        asked: HoldIn,
+        response: Response,
+        x_api_key: ApiKey = None,
+        if_match: Condition = None,
+        if_none_match: Condition = None,
+        x_correlation_id: CorrelationId = None,
+    ) -> HoldOut:
+        """Set a hold, or edit the one in force."""
+        actor = self.actor(x_api_key)
+        request = Request(actor, x_correlation_id or uuid4().hex, if_match, if_none_match)
+        hold = await self.put(self.draft(scope, target, asked), request)
+        response.headers["ETag"] = tag(hold)
+        return HoldOut.of(hold)
+
+    async def _delete(
+        self,
+        *,
+        scope: Scope,
+        target: Target,
+        reason: EndReason = END_REASON,
+        x_api_key: ApiKey = None,
+        if_match: Condition = None,
+        x_correlation_id: CorrelationId = None,
+    ) -> Response:
+        """End a hold now."""
+        actor = self.actor(x_api_key)
+        await self.end(scope, target, reason, Request(actor, x_correlation_id or uuid4().hex, if_match))
+        return Response(status_code=204)
+
+    async def _audit(
+        self,
+        scope: ScopeFilter = None,
+        limit: Annotated[int, Query(ge=1, le=1000)] = AUDIT_PAGE,
+        before: Annotated[str | None, Query(max_length=200)] = None,
+    ) -> AuditOut:
+        """Return the last audit entries, newest first, and whether their hash chain holds."""
+        entries = self.trail.newest(scope)
+        ids = [entry.event_id for entry in entries]
+        start = ids.index(before) + 1 if before in ids else 0
+        page = entries[start : start + limit]
+        more = start + limit < len(entries)
+        return AuditOut(
+            entries=page,
+            next=page[-1].event_id if more else None,
+            faults=list(faults(self.trail.newest(None))),
+        )
+
+    def actor(self, key: str | None) -> str:
+        """Return who holds a key that may change holds.
+
+        Raises:
+            Problem: 401 or 403.
+        """
+        caller = self.keys.caller(key) if key else None
+        if caller is None:
+            raise Problem(401, "key-needed", "Give a known key in the header X-API-Key.")
+        if WRITE not in caller.scopes:
+            raise Problem(403, "key-not-allowed", f"The key of {caller.name} has no scope `{WRITE}`.")
+        return caller.name
+
+    def draft(self, scope: str, target: str, asked: HoldIn) -> Draft:
+        """Turn a request into what is asked for.
+
+        Raises:
+            Problem: 404 for a scope or target that does not exist, 422 for two ends.
+        """
+        if not self.switchboard.knows(scope):
+            raise Problem(404, "unknown-scope", f"No level of scope {scope} is known here.")
+        if target != LEVEL_TARGET and target not in self.switchboard.policy.features:
+            raise Problem(
+                404, "unknown-target", f"{target} is no feature of the policy, nor `{LEVEL_TARGET}`."
+            )
+        if asked.expires_at and asked.expires_in_s:
+            raise Problem(422, "hold-invalid", "Give expires_in_s or expires_at, not both.")
+        ends = (
+            self.clock.now() + timedelta(seconds=asked.expires_in_s)
+            if asked.expires_in_s
+            else asked.expires_at
+        )
+        level = Level[asked.level] if asked.level else None
+        return Draft(scope, target, asked.reason, asked.state, level, ends, asked.allow_better)
+
+    async def put(self, draft: Draft, request: Request) -> HoldSet:
+        """Set a hold.
+
+        Raises:
+            Problem: 409, 422 or 503.
+        """
+        try:
+            return await self.desk.put(draft, request)
+        except HoldInvalidError as error:
+            raise Problem(422, "hold-invalid", str(error)) from error
+        except HoldConflictError as error:
+            raise _conflict(error) from error
+        except PublishError as error:
+            raise _not_stored() from error
+
+    async def end(self, scope: str, target: str, reason: str, request: Request) -> None:
+        """End a hold.
+
+        Raises:
+            Problem: 404, 409 or 503.
+        """
+        try:
+            if not await self.desk.end(scope, target, reason, request):
+                raise Problem(404, "no-hold", f"Nothing holds {target} in scope {scope}.")
+        except HoldConflictError as error:
+            raise _conflict(error) from error
+        except PublishError as error:
+            raise _not_stored() from error
+
+
+def _conflict(error: HoldConflictError) -> Problem:
+    current = HoldOut.of(error.current).model_dump(mode="json") if error.current else None
+    headers = {"ETag": tag(error.current)} if error.current else {}
+    return Problem(
+        409, "hold-conflict", str(error), headers=headers, current=current, difference=error.difference
+    )
+
+
+def _not_stored() -> Problem:
+    detail = "Kafka did not confirm the change in time; it may still take effect. Look before you try again."
+    return Problem(503, "not-stored", detail, headers={"Retry-After": str(KAFKA_RETRY_S)})

@@ -1,0 +1,204 @@
+"""OFREP 0.3.0: evaluation of one flag and of all, and the stream that tells clients to ask again.
+
+An application of its own, so that no error shape but OFREP's leaves it: clients read any 404 as
+FLAG_NOT_FOUND, and cannot read the framework's 422.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi.sse import format_sse_event
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from flag_service.domain.flags import Evaluation, FlagCatalogue
+from flag_service.domain.picture import Picture
+from flag_service.domain.ring import Frame, FrameKind
+from flag_service.domain.switchboard import Switchboard
+from resilience_contracts.events import SCOPE_PATTERN
+from resilience_runtime.clock import Clock
+from resilience_runtime.problem import ProblemDetails
+
+from .documents import JSON, Document, Documents
+from .hub import Hub, StreamResponse, as_bytes
+
+MAX_KEY_LENGTH = 120
+MAX_SCOPE_LENGTH = 100
+SCOPE_ATTRIBUTE = "scope"
+INACTIVITY_DELAY_S = 120
+SERVER_FULL_RETRY_S = 5
+_SCOPE = re.compile(SCOPE_PATTERN)
+_REFETCH = '{"type":"refetchEvaluation"}'
+
+
+class OfrepError(Exception):
+    """A refusal in OFREP's shape."""
+
+    def __init__(
+        self, status: int, code: str, details: str, headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(details)
+        self.status = status
+        self.code = code
+        self.details = details
+        self.headers = dict(headers or {})
+
+
+@dataclass(frozen=True, slots=True)
+class Ofrep:
+    """The endpoints over one switchboard."""
+
+    switchboard: Switchboard
+    catalogue: FlagCatalogue
+    documents: Documents
+    hub: Hub
+    clock: Clock
+
+    def app(self) -> Starlette:
+        """Build the application to mount at `/ofrep`."""
+        return Starlette(
+            routes=[
+                Route("/v1/evaluate/flags", self._bulk, methods=["POST"]),
+                Route("/v1/evaluate/flags/{key:path}", self._single, methods=["POST"]),
+                Route("/v1/stream", self._stream, methods=["GET"]),
+            ],
+            exception_handlers={OfrepError: _refused, HTTPException: _not_here},
+            middleware=[_cors()],
+        )
+
+    async def _single(self, request: Request) -> Response:
+        key = request.path_params["key"]
+        scope = await self._scope(request)
+        if key not in self.catalogue:
+            raise OfrepError(404, "FLAG_NOT_FOUND", f"no flag is called {key[:MAX_KEY_LENGTH]!r}")
+        evaluation = self.catalogue.evaluate(key, self._picture(scope))
+        return Response(_json(_flag(evaluation)), media_type=JSON)
+
+    async def _bulk(self, request: Request) -> Response:
+        scope = await self._scope(request)
+        self.switchboard.advance(self.clock.now())
+        if not self.switchboard.knows(scope):
+            return Document.of(self._all(scope)).answer(request)
+        return self.documents.get(f"ofrep {scope}", lambda: self._all(scope)).answer(request)
+
+    def _all(self, scope: str) -> bytes:
+        flags = [_flag(evaluation) for evaluation in self.catalogue.evaluate_all(self._picture(scope))]
+        endpoint = {"requestUri": f"/ofrep/v1/stream?scope={scope}"}
+        stream = {"type": "sse", "endpoint": endpoint, "inactivityDelaySec": INACTIVITY_DELAY_S}
+        return _json({"flags": flags, "metadata": {"scope": scope}, "eventStreams": [stream]})
+
+    def _picture(self, scope: str) -> Picture:
+        return self.switchboard.picture(scope, self.clock.now())
+
+    async def _scope(self, request: Request) -> str:
+        context = _context(await request.body())
+        scope = context.get(SCOPE_ATTRIBUTE, self.switchboard.home_scope)
+        return _valid_scope(scope)
+
+    async def _stream(self, request: Request) -> Response:
+        scope = _valid_scope(request.query_params.get("scope", self.switchboard.home_scope))
+        if self.hub.full:
+            retry = {"Retry-After": str(SERVER_FULL_RETRY_S)}
+            raise OfrepError(503, "GENERAL", "too many streams are open here", retry)
+        return StreamResponse(as_bytes(_refetches(self.hub.frames(scope, None, str))))
+
+
+async def _refetches(batches: AsyncGenerator[list[Frame]]) -> AsyncGenerator[list[Frame]]:
+    """Turn frames into at most one `refetchEvaluation` a batch.
+
+    The opening snapshot becomes one too: a client that was cut off asks again, whatever it missed.
+    """
+    async with aclosing(batches):
+        async for frames in batches:
+            told = [frame for frame in frames if frame.kind in {FrameKind.SNAPSHOT, FrameKind.STATE}]
+            if told:
+                wire = format_sse_event(data_str=_REFETCH, id=told[-1].frame_id)
+                yield [Frame(FrameKind.STATE, told[-1].scope, wire, told[-1].frame_id)]
+            elif not frames:
+                yield []
+
+
+def _context(body: bytes) -> dict[str, Any]:
+    """Read the evaluation context; clients really send none, or one without a targetingKey."""
+    try:
+        request = json.loads(body) if body.strip() else {}
+    except (ValueError, RecursionError) as error:
+        raise OfrepError(400, "PARSE_ERROR", "the body is not JSON") from error
+    if not isinstance(request, dict):
+        raise OfrepError(400, "PARSE_ERROR", "the body is an object with a `context`")
+    context = request.get("context") or {}
+    if not isinstance(context, dict):
+        raise OfrepError(400, "INVALID_CONTEXT", "`context` is an object")
+    if not isinstance(context.get("targetingKey", ""), str):
+        raise OfrepError(400, "INVALID_CONTEXT", "`targetingKey` is a string")
+    return context
+
+
+def _valid_scope(scope: object) -> str:
+    if not isinstance(scope, str) or len(scope) > MAX_SCOPE_LENGTH or not _SCOPE.match(scope):
+        raise OfrepError(400, "INVALID_CONTEXT", "`scope` names a scope, such as `eu-west.store-042`")
+    return scope
+
+
+def _flag(evaluation: Evaluation) -> dict[str, Any]:
+    value = {} if evaluation.value is None else {"value": evaluation.value}
+    return {
+        "key": evaluation.key,
+        **value,
+        "reason": evaluation.reason.value,
+        "variant": evaluation.variant,
+        "metadata": dict(evaluation.metadata),
+    }
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def _answer(status: int, body: dict[str, Any], headers: Mapping[str, str]) -> Response:
+    return Response(_json(body), status, headers, media_type=JSON)
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    if not isinstance(error, OfrepError):
+        raise error
+    key = {"key": request.path_params["key"]} if "key" in request.path_params else {}
+    return _answer(
+        error.status, {**key, "errorCode": error.code, "errorDetails": error.details}, error.headers
+    )
+
+
+async def _not_here(request: Request, error: Exception) -> Response:
+    if not isinstance(error, HTTPException):
+        raise error
+    return ofrep_shape(
+        request, ProblemDetails(error.status_code, "", "", error.detail, {}, error.headers or {})
+    )
+
+
+def ofrep_shape(request: Request, details: ProblemDetails) -> Response:
+    """Give OFREP's shape to an error that did not come from an evaluation."""
+    text = f"{request.method} {request.url.path[:200]}: {details.detail}"
+    return _answer(details.status, {"errorCode": "GENERAL", "errorDetails": text}, details.headers)
+
+
+def _cors() -> Middleware:
+    return Middleware(
+        CORSMiddleware,
+        allow_origins=["*"],
+        allow_methods=["GET", "POST"],
+        allow_headers=["Content-Type", "Authorization", "X-API-Key", "If-None-Match", "Last-Event-ID"],
+        expose_headers=["ETag", "Retry-After"],
+        max_age=600,
+    )

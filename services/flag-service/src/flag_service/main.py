@@ -1,0 +1,195 @@
+"""Wiring: settings, adapters, domain, running tasks. The only file that knows everything."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import sys
+from collections.abc import Callable, Coroutine, Iterable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from random import Random
+from typing import Any, NoReturn
+
+from fastapi import FastAPI
+
+from flag_service.adapters.feed import STATE_TOPICS, Feed
+from flag_service.adapters.keeper import Keeper
+from flag_service.application.desk import HoldDesk
+from flag_service.application.pulse import Pulse
+from flag_service.application.reading import Reading
+from flag_service.application.timekeeper import Timekeeper
+from flag_service.application.trail import AuditTrail
+from flag_service.domain.audit import AuditChain
+from flag_service.domain.flags import FlagCatalogue
+from flag_service.domain.history import History
+from flag_service.domain.switchboard import Switchboard
+from flag_service.http.changes import Changes
+from flag_service.http.console import Console, console_environment, static_files
+from flag_service.http.documents import Documents
+from flag_service.http.hub import Hub
+from flag_service.http.ofrep import Ofrep, ofrep_shape
+from flag_service.http.rest import Reads
+from flag_service.http.teller import Teller
+from flag_service.metrics import METRICS, watch
+from flag_service.settings import Settings
+from resilience_contracts import Policy, PolicyError, Topic, default_policy, parse_policy
+from resilience_runtime.api_keys import KeyRing
+from resilience_runtime.bus import Apply, EventPublisher, Reader
+from resilience_runtime.clock import Clock, SystemClock
+from resilience_runtime.http import Readiness, build_app
+from resilience_runtime.kafka import DeadLetters, KafkaPublisher, ReplicaReader
+from resilience_runtime.lifecycle import run
+from resilience_runtime.logging import configure_logging
+from resilience_runtime.metrics import Metrics, build_registry, serve_metrics
+from resilience_runtime.serving import serve
+from resilience_runtime.settings import EXIT_SETTINGS, load
+
+SERVICE = "flag-service"
+
+OpenReader = Callable[[Iterable[str], Apply, Callable[[], None]], Reader]
+"""Opens a reader of topics: what applies a message, and what is told before everything is read again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """What the service is given: Kafka or an in-memory bus, keys, time and chance."""
+
+    publisher: EventPublisher
+    open_reader: OpenReader
+    keys: KeyRing
+    clock: Clock
+    rng: Random
+    boot: str
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A service ready to run: its application, and the tasks beside it."""
+
+    app: FastAPI
+    hub: Hub
+    tasks: tuple[Callable[[], Coroutine[Any, Any, None]], ...]
+    metrics: Metrics
+
+
+def assemble(settings: Settings, policy: Policy, outside: Outside) -> Service:
+    """Put the service together; nothing runs and nothing is connected yet."""
+    clock, source = outside.clock, f"/services/{SERVICE}/{settings.instance}"
+    pulse, history = Pulse(), History()
+    hub = Hub(outside.boot, settings.stream_clients)
+    teller = Teller(hub)
+    board = Switchboard(policy, settings.resilience_scope, teller.effect, teller.heartbeat)
+    trail = AuditTrail(AuditChain(f"{SERVICE}/{settings.instance}"), outside.publisher, clock, source)
+    feed = Feed(
+        switchboard=board, history=history, trail=trail, on_change=teller.changed, pulse=pulse, clock=clock
+    )
+    state_reader = outside.open_reader(STATE_TOPICS, feed.apply, feed.begin)
+    audit_reader = outside.open_reader((Topic.AUDIT,), feed.apply, lambda: None)
+    desk = HoldDesk(
+        switchboard=board, publisher=outside.publisher, trail=trail, clock=clock, pulse=pulse, source=source
+    )
+    keeper = Keeper(settings.state_dir, board, history, pulse, clock)
+    keeper.restore()
+    timekeeper = Timekeeper(board, desk, pulse, clock, outside.rng)
+    changes = Changes(board, desk, trail, outside.keys, clock)
+    documents = Documents(lambda: (board.revision, history.revision))
+    app = build_app(
+        "Flag service",
+        lambda: _readiness(board, state_reader),
+        error_shapes={"/ofrep/": ofrep_shape},
+        description="Is this feature on, and why.",
+    )
+    app.include_router(Reads(board, history, documents, hub, clock).router())
+    app.include_router(changes.router())
+    app.include_router(Console(board, history, changes, clock, console_environment()).router())
+    app.mount("/ofrep", Ofrep(board, FlagCatalogue(policy), documents, hub, clock).app())
+    app.mount("/static", static_files())
+    metrics = build_registry(METRICS)
+    watch(metrics, switchboard=board, reader=state_reader, hub=hub, desk=desk, clock=clock)
+    return Service(
+        app=app,
+        hub=hub,
+        tasks=(
+            state_reader.run,
+            audit_reader.run,
+            Reading(board, state_reader, pulse, clock).run,
+            partial(_begin_trail, audit_reader, trail),
+            timekeeper.keep_time,
+            timekeeper.write_ends,
+            keeper.run,
+        ),
+        metrics=metrics,
+    )
+
+
+def _readiness(board: Switchboard, reader: Reader) -> Readiness:
+    checks = {
+        "caught_up": board.caught_up,
+        "restored": board.restored,
+        "feed_age_s": reader.last_record_age_s(),
+    }
+    return Readiness(ready=board.caught_up or board.restored, checks=checks)
+
+
+async def _begin_trail(reader: Reader, trail: AuditTrail) -> None:
+    await reader.wait_caught_up()
+    trail.begin()
+
+
+async def main() -> int:
+    """Run the service until it is told to stop; returns the exit code."""
+    settings = load(Settings)
+    configure_logging(settings.log_level, settings.log_format, SERVICE, settings.instance)
+    policy = _policy(settings.resilience_policy_file)
+    async with KafkaPublisher(settings.kafka_bootstrap_servers, settings.instance) as publisher:
+        service = assemble(settings, policy, _outside(settings, publisher))
+        return await run(
+            _serve(service, settings),
+            serve_metrics(service.metrics, settings.host, settings.metrics_port),
+            *(task() for task in service.tasks),
+        )
+
+
+def _outside(settings: Settings, publisher: KafkaPublisher) -> Outside:
+    on_bad = DeadLetters(publisher).for_stage("apply")
+
+    def open_reader(topics: Iterable[str], apply: Apply, on_rebuild: Callable[[], None]) -> Reader:
+        bootstrap, client_id = settings.kafka_bootstrap_servers, settings.instance
+        return ReplicaReader(bootstrap, topics, apply, on_rebuild, on_bad=on_bad, client_id=client_id)
+
+    return Outside(
+        publisher=publisher,
+        open_reader=open_reader,
+        keys=KeyRing.load(settings.api_keys_file),
+        clock=SystemClock(),
+        rng=Random(),  # noqa: S311 - spreads replicas, guards nothing
+        boot=secrets.token_hex(4),
+    )
+
+
+async def _serve(service: Service, settings: Settings) -> None:
+    # Streams end first: the server would otherwise wait for clients that mean to stay.
+    serving = asyncio.create_task(serve(service.app, settings.host, settings.port))
+    try:
+        await asyncio.shield(serving)
+    except asyncio.CancelledError:
+        service.hub.close()
+        serving.cancel()
+        await asyncio.wait({serving})
+        raise
+
+
+def _policy(path: Path | None) -> Policy:
+    try:
+        return parse_policy(path.read_text(encoding="utf-8")) if path else default_policy()
+    except (OSError, UnicodeDecodeError) as error:
+        _refuse(f"RESILIENCE_POLICY_FILE: {error}")
+    except PolicyError as error:
+        _refuse(str(error))
+
+
+def _refuse(reason: str) -> NoReturn:
+    print(reason, file=sys.stderr)  # noqa: T201 - one line a fault, for the person who starts it
+    raise SystemExit(EXIT_SETTINGS) from None

@@ -1,0 +1,29 @@
+"""Settings of the flag service, from the environment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from resilience_contracts.events import SCOPE_PATTERN
+from resilience_runtime.settings import HttpSettings, KafkaSettings, LogSettings, Port, RuntimeSettings
+
+
+class Settings(RuntimeSettings, LogSettings, HttpSettings, KafkaSettings):
+    """What the flag service reads.
+
+    Attributes:
+        resilience_scope: the scope answered for when a caller names none.
+        resilience_policy_file: a policy instead of the one that ships.
+        api_keys_file: who may change holds; without it nobody may.
+        stream_clients: most event streams open at once.
+    """
+
+    port: Port = 9001
+    metrics_port: Port = 9101
+    resilience_scope: Annotated[str, Field(pattern=SCOPE_PATTERN, max_length=100)] = "default"
+    resilience_policy_file: Path | None = None
+    api_keys_file: Path | None = None
+    stream_clients: Annotated[int, Field(ge=1, le=100_000)] = 5_000
