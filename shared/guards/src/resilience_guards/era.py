@@ -64,8 +64,11 @@ def next_era(
 
     `wait_s` replaces the wait of the settings in OPEN, which then counts as no further opening.
     """
-    window = last.window if state is State.OPEN else _new_window(state, settings)
-    era = Era(last.number + 1, state, window, now_s, settings.needed_calls(state))
+    if state is State.OPEN:
+        window, needed = last.window, last.needed
+    else:
+        window, needed = _new_window(state, settings), settings.needed_calls(state)
+    era = Era(last.number + 1, state, window, now_s, needed)
     if state is State.OPEN:
         era.openings = last.openings + (wait_s is None)
         era.ends_s = now_s + (settings.wait_s(era.openings, rng) if wait_s is None else wait_s)
