@@ -1,1 +1,3 @@
+"""Turns health events into one of five levels per scope."""
 
+from __future__ import annotations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from resilience_contracts import BreakerState, Health, HealthObserved, Policy
 
@@ -25,7 +25,7 @@ from .sighting import (
 S = TypeVar("S", bound=Sighting)
 
 GRACE_INTERVALS = 3.0
-OBSERVERS_LIMIT = 200
+OBSERVERS_LIMIT = 100
 PAIR = 2
 
 
@@ -110,28 +110,28 @@ class Track:
         return max((seen.seen_ms for seen in self.sightings()), default=None)
 
 
-def judge(track: Track, name: str, policy: Policy, now_ms: int, *, heard_ms: int, born_ms: int) -> Judgement:
-    """Return what is believed of a dependency now.
+class Hearing(Protocol):
+    """When a scope was heard of; see `ScopeState`."""
 
-    Args:
-        track: its sightings.
-        name: its name in the policy.
-        policy: intervals and freshness.
-        now_ms: the instant.
-        heard_ms: when any dependency of the scope was last probed, as far as is known.
-        born_ms: when the scope was first heard of, or taken over.
-    """
-    believed = _traffic(track, policy, now_ms)
-    fresh = [seen for seen in track.probes.values() if _fresh(seen, policy, now_ms)]
+    clock_ms: int
+    born_ms: int
+    heard_ms: int
+    awake_ms: int
+
+
+def judge(track: Track, name: str, policy: Policy, hearing: Hearing) -> Judgement:
+    """Return what is believed of a dependency at the scope's clock."""
+    believed = _traffic(track, policy, hearing.clock_ms)
+    fresh = [seen for seen in track.probes.values() if _fresh(seen, policy, hearing.clock_ms)]
     if fresh:
         return _judge_fresh(fresh, believed)
     if track.probes:
         newest = max(track.probes.values(), key=lambda seen: seen.counted_ms)
-        return _judge_silent(track, newest, policy, now_ms, heard_ms)
+        return _judge_silent(track, newest, policy, hearing)
     if believed is not None:
         share = score.dependency_score(1.0, 1.0, believed)
         return Judgement(health_of(share), share)
-    return _judge_unseen(name, policy, now_ms, heard_ms, born_ms)
+    return _judge_unseen(name, policy, hearing)
 
 
 def _judge_fresh(fresh: list[ProbeSighting], believed: float | None) -> Judgement:
@@ -149,21 +149,19 @@ def _judge_fresh(fresh: list[ProbeSighting], believed: float | None) -> Judgemen
     )
 
 
-def _judge_silent(
-    track: Track, newest: ProbeSighting, policy: Policy, now_ms: int, heard_ms: int
-) -> Judgement:
+def _judge_silent(track: Track, newest: ProbeSighting, policy: Policy, hearing: Hearing) -> Judgement:
     kept_down = track.kept_health is Health.DOWN
-    if heard_ms <= newest.overdue_ms(policy):
+    if hearing.heard_ms <= newest.overdue_ms(policy, hearing.awake_ms):
         return Judgement(track.kept_health, track.kept_score, stale=True, settled=False, lone=True)
-    if newest.freshness(policy, now_ms) is Freshness.STALE:
+    if hearing.clock_ms <= newest.silent_ms(policy, hearing.awake_ms):
         capped = min(track.kept_score, STALE_CAP)
         return Judgement(Health.DOWN if kept_down else health_of(capped), capped, stale=True, settled=False)
     capped = min(track.kept_score, UNKNOWN_CAP)
     return Judgement(Health.DOWN if kept_down else Health.UNKNOWN, capped, stale=True, settled=not kept_down)
 
 
-def _judge_unseen(name: str, policy: Policy, now_ms: int, heard_ms: int, born_ms: int) -> Judgement:
-    if min(now_ms, heard_ms) <= unseen_until_ms(name, policy, born_ms):
+def _judge_unseen(name: str, policy: Policy, hearing: Hearing) -> Judgement:
+    if min(hearing.clock_ms, hearing.heard_ms) <= unseen_until_ms(name, policy, hearing.born_ms):
         return Judgement(Health.UNKNOWN, FULL, settled=False)
     return Judgement(Health.UNKNOWN, UNKNOWN_CAP, stale=True)
 

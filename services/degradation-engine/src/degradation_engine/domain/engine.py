@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 
 from resilience_contracts import Event, HealthObserved, HoldSet, Level, LevelState, Policy, Version
@@ -72,6 +72,13 @@ class Engine:
         self._holds.pop(scope, None)
         return self._apply_hold(scope, None, to_ms(now))
 
+    def hold_only(self, holds: Mapping[str, HoldSet], now: datetime) -> list[Event]:
+        """Make exactly these the holds on levels in force, by scope."""
+        ended = [scope for scope in self._holds if scope not in holds]
+        set_anew = [hold for scope, hold in holds.items() if self._holds.get(scope) != hold_of(hold)]
+        events = [event for scope in ended for event in self.end_hold(scope, now)]
+        return events + [event for hold in set_anew for event in self.hold(hold, now)]
+
     def restore(self, state_json: bytes) -> str:
         """Take over a stored scope and return its name.
 
@@ -81,6 +88,8 @@ class Engine:
         scope = Scope(load(state_json), self.policy, self._features)
         scope.resume()
         self._scopes[scope.state.name] = scope
+        if scope.state.hold is not None:
+            self._holds[scope.state.name] = scope.state.hold
         return scope.state.name
 
     def succeed(self, published: LevelState, now: datetime) -> None:
@@ -138,6 +147,7 @@ class Engine:
             clock_ms=now_ms,
             born_ms=now_ms,
             heard_ms=now_ms,
+            awake_ms=now_ms,
             since_ms=now_ms,
             hold=self._holds.get(name),
         )

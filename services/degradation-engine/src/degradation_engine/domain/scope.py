@@ -43,7 +43,7 @@ class Scope:
         if not self.state.tracks[event.dependency].take(event, self._policy, seen_ms):
             return events
         if event.probe is not None:
-            self.state.heard_ms = max(self.state.heard_ms, seen_ms)
+            self._hear(seen_ms)
         return events + self.evaluate()
 
     def advance(self, now_ms: int) -> list[Event]:
@@ -86,6 +86,11 @@ class Scope:
             return []
         return list(self._announce(came_from, features))
 
+    def _hear(self, seen_ms: int) -> None:
+        if self.state.silent:
+            self.state.awake_ms = self.state.clock_ms
+        self.state.heard_ms = max(self.state.heard_ms, seen_ms)
+
     def _announce(self, came_from: Level, before: Resolutions) -> Iterator[Event]:
         state, after = self.state, self._resolve()
         state.counter += 1
@@ -99,9 +104,7 @@ class Scope:
     def _judgements(self) -> Iterator[tuple[str, Judgement]]:
         state = self.state
         for name, track in state.tracks.items():
-            judged = judge(
-                track, name, self._policy, state.clock_ms, heard_ms=state.heard_ms, born_ms=state.born_ms
-            )
+            judged = judge(track, name, self._policy, state)
             track.settle(judged, state.clock_ms)
             yield name, judged
 
@@ -148,7 +151,8 @@ class Scope:
                 yield unseen_until_ms(name, self._policy, state.born_ms) + 1
             for seen in track.sightings():
                 yield seen.overdue_ms(self._policy) + 1
-                yield seen.silent_ms(self._policy) + 1
+                yield seen.overdue_ms(self._policy, state.awake_ms) + 1
+                yield seen.silent_ms(self._policy, state.awake_ms) + 1
         if state.hold is not None:
             yield state.hold.expires_ms
         moving = deadline_ms(state, self._policy)

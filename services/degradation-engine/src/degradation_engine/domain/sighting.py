@@ -55,13 +55,18 @@ class Sighting:
         """Say whether this one replaces the other; a duplicate does not."""
         return (self.seen_ms, self.sequence) > (other.seen_ms, other.sequence)
 
-    def overdue_ms(self, policy: Policy) -> int:
-        """Return the last instant at which this sighting is fresh."""
-        return self.counted_ms + round(self.interval_ms * policy.timing.fresh_intervals)
+    def overdue_ms(self, policy: Policy, awake_ms: int = 0) -> int:
+        """Return the last instant at which this sighting is fresh, or at which the next one is not yet due.
 
-    def silent_ms(self, policy: Policy) -> int:
+        Args:
+            policy: what counts as fresh.
+            awake_ms: when monitors came back; what is due is counted from then.
+        """
+        return max(self.counted_ms, awake_ms) + round(self.interval_ms * policy.timing.fresh_intervals)
+
+    def silent_ms(self, policy: Policy, awake_ms: int = 0) -> int:
         """Return the last instant at which this sighting is not yet silent."""
-        return self.counted_ms + round(self.interval_ms * policy.timing.stale_intervals)
+        return max(self.counted_ms, awake_ms) + round(self.interval_ms * policy.timing.stale_intervals)
 
     def freshness(self, policy: Policy, now_ms: int) -> Freshness:
         """Return how old it is now."""

@@ -36,7 +36,15 @@ class Hold:
 
 @dataclass(slots=True)
 class ScopeState:
-    """One scope. Times are milliseconds since 1970; `clock_ms` is the scope's own time, which only grows."""
+    """One scope. Times are milliseconds since 1970.
+
+    Attributes:
+        clock_ms: the scope's own time, which only grows.
+        born_ms: when it was first heard of, or taken over without a state.
+        heard_ms: when a monitor last reported anything of it.
+        awake_ms: when monitors began to report after they had all been silent.
+        since_ms: since when it has its effective level.
+    """
 
     name: str
     epoch: int
@@ -44,6 +52,7 @@ class ScopeState:
     clock_ms: int
     born_ms: int
     heard_ms: int
+    awake_ms: int
     since_ms: int
     automatic: Level = Level.OPTIMAL
     effective: Level = Level.OPTIMAL

@@ -1,0 +1,7 @@
+"""`python -m degradation_engine`."""
+
+from __future__ import annotations
+
+from .main import main
+
+main()

@@ -1,0 +1,3 @@
+"""Where the engine meets Kafka, Faust aside."""
+
+from __future__ import annotations

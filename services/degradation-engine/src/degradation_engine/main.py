@@ -1,0 +1,104 @@
+"""The composition root: settings, policy, adapters, tasks."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from random import Random
+
+from resilience_contracts import Policy, PolicyError, Topic, default_policy, parse_policy
+from resilience_runtime.clock import SystemClock
+from resilience_runtime.http import Readiness, build_app
+from resilience_runtime.kafka.dead_letters import DeadLetters
+from resilience_runtime.kafka.publisher import KafkaPublisher
+from resilience_runtime.kafka.replica import ReplicaReader
+from resilience_runtime.lifecycle import run, run_service
+from resilience_runtime.logging import configure_logging
+from resilience_runtime.metrics import build_registry, serve_metrics
+from resilience_runtime.serving import serve
+from resilience_runtime.settings import EXIT_SETTINGS, load
+
+from . import metrics as rows
+from .adapters.hold_book import HoldBook
+from .ownership import Ownership
+from .settings import SERVICE, Settings
+from .stream import Stream
+
+CHATTY = ("faust", "mode", "aiokafka")
+"""Loggers that tell every step of every service at INFO."""
+
+
+def main() -> None:
+    """Run the service until it is told to stop."""
+    settings = load(Settings)
+    policy = load_policy(settings)
+    configure_logging(settings.log_level, settings.log_format, SERVICE, settings.instance)
+    for chatty in CHATTY:
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    run_service(lambda: serve_engine(settings, policy))
+
+
+def load_policy(settings: Settings) -> Policy:
+    """Read the policy.
+
+    Raises:
+        SystemExit: status 2, after one line on stderr for each fault.
+    """
+    path = settings.resilience_policy_file
+    try:
+        return default_policy() if path is None else parse_policy(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, PolicyError) as error:
+        for line in str(error).splitlines():
+            print(f"RESILIENCE_POLICY_FILE: {line}", file=sys.stderr)  # noqa: T201 - logging is not set up yet
+        raise SystemExit(EXIT_SETTINGS) from None
+
+
+async def serve_engine(settings: Settings, policy: Policy) -> int:
+    """Wire the parts and run them; HTTP listens before Kafka is looked for."""
+    clock, random = SystemClock(), Random()  # noqa: S311 - spreads retries
+    metrics = build_registry(rows.TABLE)
+    bootstrap, client_id = settings.kafka_bootstrap_servers, f"{SERVICE}-{settings.instance}"
+    async with KafkaPublisher(bootstrap, client_id, clock=clock, random=random) as publisher:
+        book = HoldBook(policy)
+        holds = ReplicaReader(
+            bootstrap,
+            [Topic.HOLDS],
+            book.apply,
+            book.forget,
+            on_bad=DeadLetters(publisher, clock).for_stage("apply"),
+            client_id=client_id,
+            clock=clock,
+            random=random,
+        )
+        ownership = Ownership(
+            policy,
+            lambda now: book.on_levels(now) if holds.caught_up else None,
+            publisher,
+            settings.source,
+            clock=clock,
+            random=random,
+            metrics=metrics,
+        )
+        stream = Stream(bootstrap, settings.member_id, ownership, clock=clock, random=random)
+        metrics.watch(rows.LAG, lambda: float(stream.lag()))
+        app = build_app(SERVICE, lambda: _ready(stream), liveness=lambda: _alive(stream))
+        return await run(
+            serve(app, settings.host, settings.port),
+            serve_metrics(metrics, settings.host, settings.metrics_port),
+            holds.run(),
+            _stream_after(holds, stream),
+        )
+
+
+async def _stream_after(holds: ReplicaReader, stream: Stream) -> None:
+    """Take events only once the holds are known: an unknown hold would look like one that ended."""
+    await holds.wait_caught_up()
+    await stream.run()
+
+
+def _ready(stream: Stream) -> Readiness:
+    return Readiness(stream.ready, {"lag": stream.lag()})
+
+
+def _alive(stream: Stream) -> Readiness:
+    return Readiness(stream.alive)

@@ -1,0 +1,129 @@
+"""The partitions that this worker owns, and what becomes of their records."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from random import Random
+
+import structlog
+
+from resilience_contracts import CodecError, HoldSet, Policy
+from resilience_runtime.backoff import Backoff
+from resilience_runtime.bus import BadMessage, EventPublisher, Message, PublishError
+from resilience_runtime.clock import Clock
+from resilience_runtime.kafka.dead_letters import DeadLetters
+from resilience_runtime.metrics import Metrics
+
+from . import metrics as rows
+from .adapters.shelf import Shelf
+from .domain import Refused
+from .partition import Partition
+
+log = structlog.get_logger(__name__)
+
+STORE_DEADLINE_S = 4.0
+
+
+class Ownership:
+    """Partitions by number, each with what earlier workers left of it.
+
+    Args:
+        holds: returns the holds on levels in force by scope, or None when they are not known.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        holds: Callable[[datetime], Mapping[str, HoldSet] | None],
+        publisher: EventPublisher,
+        source: str,
+        *,
+        clock: Clock,
+        random: Random,
+        metrics: Metrics,
+    ) -> None:
+        self._policy = policy
+        self._holds = holds
+        self._publisher = publisher
+        self._source = source
+        self._clock = clock
+        self._random = random
+        self._metrics = metrics
+        self._dead_letters = DeadLetters(publisher, clock)
+        self._partitions: dict[int, Partition] = {}
+        metrics.watch(rows.PARTITIONS, lambda: len(self._partitions))
+        metrics.watch(rows.LEVEL, self._levels)
+
+    @property
+    def numbers(self) -> frozenset[int]:
+        """The partitions that are owned."""
+        return frozenset(self._partitions)
+
+    def replace(self, numbers: Iterable[int], shelf: Shelf) -> None:
+        """Own exactly these, each anew from what is stored: another worker may have had it in between."""
+        self._partitions = {number: self._build(number) for number in sorted(numbers)}
+        for partition in self._partitions.values():
+            partition.restore(shelf)
+        log.info("partitions taken over", partitions=sorted(self._partitions), scopes=len(self._levels()))
+
+    async def release(self) -> None:
+        """Store what is not stored yet and own nothing; after four seconds the next owner goes without."""
+        partitions, self._partitions = self._partitions, {}
+        try:
+            async with asyncio.timeout(STORE_DEADLINE_S):
+                await asyncio.gather(*(partition.store() for partition in partitions.values()))
+        except (PublishError, TimeoutError) as error:
+            log.warning("states not stored before release", reason=str(error) or "timeout")
+
+    async def take(self, message: Message) -> None:
+        """Take one record; return when all that follows from it is stored, be it as a dead letter."""
+        partition = self._partitions.get(message.partition)
+        if partition is None:
+            return  # no longer ours: it is not acknowledged, and its new owner takes it
+        try:
+            await partition.take(message)
+        except BadMessage as error:
+            await self._bury(message, error)
+        else:
+            self._metrics.counter(rows.EVENTS).labels("taken").inc()
+
+    async def tick(self, caught_up: Callable[[int], bool]) -> None:
+        """Let time pass in every partition that nobody is busy with."""
+        holds = self._holds(self._clock.now())
+        for number, partition in list(self._partitions.items()):
+            if partition.busy:
+                continue
+            try:
+                await partition.tick(holds, caught_up=caught_up(number))
+            except PublishError as error:
+                log.warning("not stored, the next tick tries again", partition=number, reason=str(error))
+
+    async def _bury(self, message: Message, error: BadMessage) -> None:
+        cause = error.__cause__ if isinstance(error.__cause__, CodecError | Refused) else error
+        stage = "apply" if isinstance(cause, Refused) else "decode"
+        self._metrics.counter(rows.EVENTS).labels(f"dead_{stage}").inc()
+        backoff = Backoff(self._random)
+        lost = self._dead_letters.lost
+        while not await self._dead_letters.send(message, cause, stage) and self._dead_letters.lost > lost:
+            lost = self._dead_letters.lost
+            await self._clock.sleep(backoff.next_s())
+
+    def _build(self, number: int) -> Partition:
+        return Partition(
+            number,
+            self._policy,
+            self._publisher,
+            self._source,
+            clock=self._clock,
+            random=self._random,
+            metrics=self._metrics,
+        )
+
+    def _levels(self) -> Mapping[tuple[str, ...], float]:
+        return {
+            (scope,): float(level)
+            for partition in self._partitions.values()
+            for scope, level in partition.levels.items()
+        }

@@ -1,0 +1,185 @@
+"""One partition of the health topic: its engine, and what comes in and goes out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from random import Random
+
+import structlog
+
+from resilience_contracts import (
+    CodecError,
+    Event,
+    HealthObserved,
+    HoldSet,
+    Level,
+    LevelState,
+    Policy,
+    Version,
+    decode,
+)
+from resilience_runtime.backoff import Backoff
+from resilience_runtime.bus import BadMessage, EventPublisher, Message, PublishError, PublishRejectedError
+from resilience_runtime.clock import Clock
+from resilience_runtime.metrics import Metrics
+
+from . import metrics as rows
+from .adapters.shelf import Shelf, partition_of
+from .domain import Engine, Refused
+from .outbox import Outbox
+
+log = structlog.get_logger(__name__)
+
+SECOND_MS = 1000
+
+
+class Partition:
+    """Events are taken and time passes one at a time; whoever comes second waits.
+
+    Time is that of the log: the moment a record was stored, or the wall clock once every record is taken. So
+    a worker that catches up after an absence decides what one that had never been away would have decided.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        policy: Policy,
+        publisher: EventPublisher,
+        source: str,
+        *,
+        clock: Clock,
+        random: Random,
+        metrics: Metrics,
+    ) -> None:
+        self.number = number
+        self.levels: dict[str, Level] = {}
+        self._engine = Engine(policy)
+        self._outbox = Outbox(number, self._engine.dump, publisher, source, clock=clock, metrics=metrics)
+        self._clock = clock
+        self._random = random
+        self._metrics = metrics
+        self._partition_count = number + 1
+        self._gone_out: dict[str, Version] = {}
+        self._log_time: datetime | None = None
+        self._entered = asyncio.Lock()
+
+    @property
+    def busy(self) -> bool:
+        """Whether somebody is inside."""
+        return self._entered.locked()
+
+    def restore(self, shelf: Shelf) -> None:
+        """Take over what earlier workers left for this partition."""
+        self._partition_count = shelf.partition_count
+        for scope in self._own(shelf.states):
+            self._engine.restore(shelf.states[scope])
+            self._gone_out[scope] = shelf.versions.get(scope, self._engine.version(scope))
+        for scope in self._own(shelf.orphans):
+            self._engine.succeed(shelf.orphans[scope], self._clock.now())
+            self._metrics.counter(rows.LOST_STATES).inc()
+        self._outbox.at_least(self._gone_out)
+
+    async def take(self, message: Message) -> None:
+        """Take one health event; return when all that follows from it is stored, however long that takes.
+
+        Raises:
+            BadMessage: it cannot be read, or breaks a rule. It changed nothing.
+        """
+        async with self._entered:
+            event = self._read(message)
+            now = self._time_of(message)
+            announced = self._observe(event, now)
+            self._log_time = now
+            self._outbox.touch(event.scope, message.offset)
+            self._announce(announced)
+            await self._deliver_surely()
+
+    async def tick(self, holds: Mapping[str, HoldSet] | None, *, caught_up: bool) -> None:
+        """Let time pass. What cannot be stored now waits for the next tick.
+
+        Args:
+            holds: exactly the holds on levels in force, by scope; None when they are not known now.
+            caught_up: whether every stored event is taken, so that time is the wall clock's.
+
+        Raises:
+            PublishError: not all of it is stored.
+        """
+        async with self._entered:
+            now = self._clock.now() if caught_up else self._log_time
+            if now is None:
+                return
+            if caught_up:
+                self._outrun()
+            if holds is not None:
+                self._announce(self._engine.hold_only(holds, now))
+            self._announce(self._engine.tick(now))
+            await self._outbox.deliver()
+
+    async def store(self) -> None:
+        """Store every state that is not stored yet, before the partition goes to another worker.
+
+        Raises:
+            PublishError: not all of it is stored.
+        """
+        async with self._entered:
+            await self._outbox.deliver(everything=True)
+
+    def _own(self, scopes: Iterable[str]) -> list[str]:
+        return [
+            scope for scope in scopes if partition_of(scope.encode(), self._partition_count) == self.number
+        ]
+
+    def _outrun(self) -> None:
+        for scope, version in self._gone_out.items():
+            self._engine.outrun(scope, version)
+        self._gone_out = {}
+        self._outbox.at_least({})
+
+    def _time_of(self, message: Message) -> datetime:
+        stored = datetime.fromtimestamp(max(0, message.timestamp_ms) / SECOND_MS, UTC)
+        return min(stored, self._clock.now())
+
+    def _read(self, message: Message) -> HealthObserved:
+        try:
+            event = decode(message.value, message.headers).event
+        except CodecError as error:
+            raise BadMessage(str(error)) from error
+        if not isinstance(event, HealthObserved):
+            raise BadMessage(f"{event.type} is not a health event")
+        if message.key != event.scope.encode():
+            raise BadMessage(f"the key is not the event's scope {event.scope!r}")
+        belongs = partition_of(message.key, self._partition_count)
+        if belongs != self.number:
+            raise BadMessage(
+                f"scope {event.scope!r} belongs to partition {belongs}, by Kafka's default partitioner"
+            )
+        return event
+
+    def _observe(self, event: HealthObserved, now: datetime) -> list[Event]:
+        try:
+            with self._metrics.histogram(rows.EVALUATION).time():
+                return self._engine.observe(event, now)
+        except Refused as error:
+            self._metrics.counter(rows.REFUSED).labels(error.reason.value).inc()
+            raise BadMessage(str(error)) from error
+
+    def _announce(self, events: list[Event]) -> None:
+        self._outbox.add(events)
+        for event in events:
+            if isinstance(event, LevelState):
+                self.levels[event.scope] = event.known_level
+
+    async def _deliver_surely(self) -> None:
+        backoff = Backoff(self._random)
+        while True:
+            try:
+                await self._outbox.deliver()
+            except PublishRejectedError:
+                raise
+            except PublishError as error:
+                log.warning("not stored, trying again", partition=self.number, reason=str(error))
+                await self._clock.sleep(backoff.next_s())
+            else:
+                return

@@ -1,0 +1,222 @@
+"""The engine's place in Kafka, by Faust: membership, ownership of partitions, back-pressure, commits, the timer.
+
+Faust gives raw bytes and nothing else: no tables, no windows, no models, one event at a time. Publishing goes
+through `EventPublisher` rather than Faust's topics: it is idempotent, every send has a deadline, and it is
+rebuilt after a fatal error, none of which Faust's own producer is. An event is acknowledged when the agent asks
+for the next one, which it does only after everything that follows from the last one is stored.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import Callable, Mapping
+from random import Random
+from typing import Any
+
+import faust
+import structlog
+from aiokafka.errors import KafkaError
+from faust.contrib.asgi import faust_app_running
+from faust.types import TP, ConsumerT, StreamT
+from faust.types import Message as FaustMessage
+from mode import CrashingSupervisor
+
+from resilience_contracts import Topic
+from resilience_runtime.backoff import Backoff
+from resilience_runtime.bus import Message
+from resilience_runtime.clock import Clock
+
+from .adapters.shelf import Shelf, read_shelf
+from .ownership import Ownership
+
+log = structlog.get_logger(__name__)
+
+GROUP = "degradation-engine"
+STOP_S = 5.0
+TICK_S = 1.0
+LAG_LIMIT = 1000
+SILENT_AFTER_S = 30.0
+SECOND_MS = 1000
+ASSIGNOR = "roundrobin"  # part of the group's name: members with another assignor could not join
+FIRST_RETRY_S, LAST_RETRY_S = 0.5, 10.0
+SHELF_ATTEMPTS = 3
+
+SETTINGS: dict[str, Any] = {
+    "store": "memory://",
+    "autodiscover": False,
+    "web_enabled": False,
+    "key_serializer": "raw",
+    "value_serializer": "raw",
+    "topic_disable_leader": True,
+    "topic_allow_declare": False,
+    "table_standby_replicas": 0,
+    "broker_session_timeout": 10,
+    "broker_heartbeat_interval": 1,
+    "broker_rebalance_timeout": 15,
+    "broker_request_timeout": 30,
+    "broker_max_poll_interval": 60,
+    "broker_commit_interval": 1,
+    "broker_commit_livelock_soft_timeout": 60,
+    "consumer_auto_offset_reset": "earliest",
+    "producer_acks": -1,
+    "producer_request_timeout": 10,
+    "stream_processing_timeout": 60,
+    "worker_redirect_stdouts": False,
+    "agent_supervisor": CrashingSupervisor,
+}
+"""Measured choices: Faust's defaults lose a killed worker's partitions for a minute."""
+
+
+class StreamEnded(Exception):  # noqa: N818 - what happened
+    """Faust stopped by itself; the process ends, and its supervisor starts it again."""
+
+
+class Stream:
+    """Runs Faust. `ready` and `alive` are for the health endpoints."""
+
+    def __init__(
+        self, bootstrap: str, member_id: str | None, ownership: Ownership, *, clock: Clock, random: Random
+    ) -> None:
+        self._bootstrap = bootstrap
+        self._member_id = member_id
+        self._ownership = ownership
+        self._clock = clock
+        self._random = random
+        self._consumer: ConsumerT | None = None
+        self._rebalancing: Callable[[], bool] = lambda: True
+        self._taken: dict[int, int] = {}
+        self._idle_ticks: Counter[int] = Counter()
+        self._started = False
+        self._ticked_s = clock.monotonic()
+
+    @property
+    def ready(self) -> bool:
+        """Whether events are being taken and few wait."""
+        return self._started and not self._rebalancing() and self.lag() <= LAG_LIMIT
+
+    @property
+    def alive(self) -> bool:
+        """Whether the timer runs, or Kafka is still being looked for."""
+        return not self._started or self._clock.monotonic() - self._ticked_s < SILENT_AFTER_S
+
+    def lag(self) -> int:
+        """Return how many stored events of the owned partitions are not taken yet, as far as is known."""
+        ends = ((number, self._end(number)) for number in self._taken)
+        return sum(max(0, end - self._taken[number]) for number, end in ends if end is not None)
+
+    async def run(self) -> None:
+        """Take events until cancelled. Looks for Kafka for ever at the start.
+
+        Raises:
+            StreamEnded: Faust crashed or stopped.
+        """
+        backoff = Backoff(self._random, FIRST_RETRY_S, LAST_RETRY_S)
+        while True:
+            app = self._build()
+            try:
+                async with faust_app_running(app, stop_timeout=STOP_S):
+                    await self._until_it_ends(app)
+            except (KafkaError, OSError) as error:
+                log.warning("Kafka is away, trying again", bootstrap=self._bootstrap, reason=str(error))
+                await _give_up(app)
+            await self._clock.sleep(backoff.next_s())
+
+    async def _until_it_ends(self, app: faust.App) -> None:
+        self._ticked_s = self._clock.monotonic()
+        self._started = True
+        try:
+            await app.wait_until_stopped()
+        finally:
+            self._started = False
+            await self._ownership.release()
+        raise StreamEnded(f"Faust ended: {app.crash_reason or 'stopped'}") from app.crash_reason
+
+    def _build(self) -> faust.App:
+        app = faust.App(
+            f"{GROUP}-{ASSIGNOR}",
+            broker=[f"kafka://{server.strip()}" for server in self._bootstrap.split(",")],
+            consumer_group_instance_id=self._member_id,
+            **SETTINGS,
+        )
+        topic = app.topic(str(Topic.HEALTH), key_type=bytes, value_type=bytes, allow_empty=True)
+        app.agent(topic, name="health", concurrency=1)(self._take_all)
+        app.timer(TICK_S)(self._tick)
+
+        async def on_assigned(*_: object, **__: object) -> None:
+            await self._on_assigned(app.consumer)
+
+        async def on_revoked(*_: object, **__: object) -> None:
+            await self._ownership.release()
+
+        app.on_rebalance_complete.connect(on_assigned, weak=False)
+        app.on_partitions_revoked.connect(on_revoked, weak=False)
+        self._rebalancing = lambda: bool(app.rebalancing)
+        return app
+
+    async def _take_all(self, stream: StreamT[bytes]) -> None:
+        async for event in stream.events():
+            await self._ownership.take(_message(event.message))
+            self._taken[event.message.partition] = event.message.offset + 1
+
+    async def _tick(self) -> None:
+        self._ticked_s = self._clock.monotonic()
+        if self._rebalancing() or self._consumer is None:
+            return
+        caught_up = {number for number in self._ownership.numbers if await self._caught_up(number)}
+        await self._ownership.tick(caught_up.__contains__)
+
+    async def _caught_up(self, number: int) -> bool:
+        """Say whether every stored event is taken; where none came since the assignment, look twice."""
+        end, taken = self._end(number), self._taken.get(number)
+        if end is None or self._consumer is None:
+            return False
+        if taken is not None:
+            return taken >= end
+        position = await self._consumer.position(TP(str(Topic.HEALTH), number))
+        if position is None or position < end:
+            return False
+        self._idle_ticks[number] += 1
+        return self._idle_ticks[number] > 1
+
+    def _end(self, number: int) -> int | None:
+        if self._consumer is None:
+            return None
+        return self._consumer.highwater(TP(str(Topic.HEALTH), number))
+
+    async def _on_assigned(self, consumer: ConsumerT) -> None:
+        numbers = {part.partition for part in consumer.assignment() if part.topic == Topic.HEALTH}
+        shelf = await self._read_shelf(numbers)
+        self._taken.clear()
+        self._idle_ticks.clear()
+        self._consumer = consumer
+        self._ownership.replace(numbers, shelf)
+
+    async def _read_shelf(self, numbers: set[int]) -> Shelf:
+        backoff = Backoff(self._random, FIRST_RETRY_S, LAST_RETRY_S)
+        for _ in range(SHELF_ATTEMPTS - 1):
+            try:
+                return await read_shelf(self._bootstrap, numbers)
+            except (KafkaError, OSError) as error:
+                log.warning("stored states not read, trying again", reason=str(error) or type(error).__name__)
+                await self._clock.sleep(backoff.next_s())
+        return await read_shelf(self._bootstrap, numbers)
+
+
+async def _give_up(app: faust.App) -> None:
+    with contextlib.suppress(Exception):
+        await asyncio.wait_for(app.stop(), STOP_S)
+
+
+def _message(message: FaustMessage) -> Message:
+    headers = message.headers or ()
+    return Message(
+        message.topic,
+        message.key,
+        message.value,
+        tuple(headers.items() if isinstance(headers, Mapping) else headers),
+        message.partition,
+        message.offset,
+        int(message.timestamp * SECOND_MS),
+    )
