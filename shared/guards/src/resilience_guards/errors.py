@@ -53,3 +53,21 @@ class IllegalMove(GuardError):  # noqa: N818 - like its sibling
 
     def __str__(self) -> str:
         return f"circuit breaker {self.name!r} cannot be moved from {self.source} to {self.target}"
+
+
+class BulkheadFull(GuardError):  # noqa: N818 - like its siblings
+    """All places of the bulkhead and of its queue are taken."""
+
+    code = "bulkhead_full"
+
+
+class LimitReached(GuardError):  # noqa: N818 - like its siblings
+    """As many calls are under way as the dependency answers without queueing."""
+
+    code = "limit_reached"
+
+
+class Shed(GuardError):  # noqa: N818 - like its siblings
+    """There is no room for a call of this class under the present load."""
+
+    code = "shed"
