@@ -37,6 +37,11 @@ def until(what: str, look: Callable[[], T | None], timeout_s: float = 30) -> T:
     raise AssertionError(f"not within {timeout_s:g} s: {what} (last error: {last})")
 
 
+def _version(text: str) -> tuple[int, int]:
+    epoch, counter = text.split(".")
+    return int(epoch), int(counter)
+
+
 @dataclass(frozen=True, slots=True)
 class Seen:
     """A level as one consumer tells it."""
@@ -64,16 +69,14 @@ class Shop:
         if name == "UNKNOWN":
             return None
         version = next(p for p in parameters if p.startswith("version=")).removeprefix("version=").strip('"')
-        epoch, counter = version.split(".")
-        return Seen(Level[name], (int(epoch), int(counter)), "stale" in parameters)
+        return Seen(Level[name], _version(version), "stale" in parameters)
 
     def level_at_flags(self) -> Seen | None:
         answer = self.flags.get("/v1/levels/default")
         if answer.status_code != httpx.codes.OK:
             return None
         body = answer.json()
-        version = body["version"]
-        return Seen(Level(body["rank"]), (version["epoch"], version["counter"]), body["stale"])
+        return Seen(Level(body["rank"]), _version(body["version"]), body["stale"])
 
     def features_at_flags(self) -> dict[str, FeatureState]:
         """Evaluate every feature over OFREP, as an OpenFeature client would."""
