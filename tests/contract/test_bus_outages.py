@@ -52,7 +52,8 @@ class OwnBroker:
 
     def __init__(self, place: Place) -> None:
         self._place = place
-        self.kafka = Kafka(place, *free_ports(2))
+        port, controller_port = free_ports(2)
+        self.kafka = Kafka(place, port, controller_port)
         self.data = place.data(self.kafka.name)
         self._running: Running | None = None
 

@@ -97,7 +97,13 @@ def _shared_processors(service: str, instance: str) -> list[structlog.typing.Pro
 def _renderers(style: LogFormat) -> list[structlog.typing.Processor]:
     if style is LogFormat.JSON:
         return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(default=str)]
-    return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+    return [
+        structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(),
+            # The default one prints local variables, secrets among them.
+            exception_formatter=structlog.dev.plain_traceback,
+        )
+    ]
 
 
 def _route(formatter: logging.Formatter, level: LogLevel) -> None:

@@ -27,6 +27,7 @@ MAX_RECORD_BYTES = 4 * 1024 * 1024
 REQUEST_TIMEOUT_S = 10.0
 CONNECT_TIMEOUT_S = 10.0
 CLOSE_S = 2.0
+ABANDON_ROUND_S = 0.5
 REJECTIONS = (MessageSizeTooLargeError, RecordListTooLargeError, RecordTooLargeError, InvalidTopicError)
 
 
@@ -157,8 +158,21 @@ async def _close(producer: AIOKafkaProducer) -> None:
 
 
 async def _abandon(producer: AIOKafkaProducer) -> None:
-    """Close without flushing: `stop` alone would wait for the broker."""
-    producer._message_accumulator.fail_all(PublishError())  # noqa: SLF001 - aiokafka has no public way to give up
-    with contextlib.suppress(KafkaError, OSError, TimeoutError, asyncio.CancelledError):
+    """Close without flushing: `stop` alone would wait for the broker, for ever.
+
+    aiokafka has no public way to give up. The first cancellation ends its sender, the second one the request
+    that the sender still waits for. Whoever waits for a buffered record does so until its own deadline.
+    """
+    sender = producer._sender.sender_task  # noqa: SLF001
+    for _ in range(3):
+        if sender is None or sender.done():
+            break
+        sender.cancel()
         await producer.client.close()
+        await asyncio.wait({sender}, timeout=ABANDON_ROUND_S)
+    accumulator = producer._message_accumulator  # noqa: SLF001
+    accumulator._batches.clear()  # noqa: SLF001
+    accumulator._pending_batches.clear()  # noqa: SLF001
+    with contextlib.suppress(KafkaError, OSError, TimeoutError):
         await asyncio.wait_for(producer.stop(), CLOSE_S)
+    await producer.client.close()

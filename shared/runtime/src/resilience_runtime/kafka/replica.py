@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import struct
 from collections.abc import Callable, Iterable
 from random import Random
 
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
-from aiokafka.errors import KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
+from aiokafka.errors import (
+    CorruptRecordException,
+    KafkaError,
+    NoOffsetForPartitionError,
+    OffsetOutOfRangeError,
+    UnsupportedCodecError,
+)
 
 from resilience_runtime.backoff import Backoff
 from resilience_runtime.bus import Apply, Message
@@ -19,11 +26,15 @@ from resilience_runtime.intake import Intake, OnBad
 log = structlog.get_logger(__name__)
 
 POLL_MS = 200
+METADATA_MS = 10_000
 BATCH = 500
 ANSWER_S = 10.0
 CHECK_S = 5.0
 SILENT_CHECKS = 3
 STOP_S = 3.0
+STEPS = 10_000
+UNREADABLE = (CorruptRecordException, UnsupportedCodecError, ValueError, TypeError, IndexError, struct.error)
+"""What a damaged or foreign record does to aiokafka's decoding."""
 
 
 class LogLostError(Exception):
@@ -40,6 +51,10 @@ class ReplicaReader:
     Args:
         on_rebuild: told to forget what was applied, before everything is read again.
         on_bad: told of messages that `apply` refused; usually `DeadLetters.for_stage(...)`.
+
+    Attributes:
+        rebuilds: how often everything was read again.
+        unreadable: how many records were passed over because aiokafka cannot decode them.
     """
 
     def __init__(
@@ -68,6 +83,7 @@ class ReplicaReader:
         self._caught_up = asyncio.Event()
         self._batch = BATCH
         self.rebuilds = 0
+        self.unreadable = 0
 
     @property
     def caught_up(self) -> bool:
@@ -153,11 +169,37 @@ class ReplicaReader:
         except NoOffsetForPartitionError:
             await self._seek(consumer)  # partitions were added, and aiokafka assigned all of them anew
             return
+        except UNREADABLE:
+            await self._step_over(consumer)
+            return
         for partition, records in batches.items():
             await self._take(partition, records)
         if not self.caught_up:
             await self._note_progress(consumer)
         await asyncio.sleep(0)
+
+    async def _step_over(self, consumer: AIOKafkaConsumer) -> None:
+        """Read record by record, and pass over the first one of each partition that cannot be decoded."""
+        await self._seek(consumer)  # what was fetched before the failure comes again
+        for partition in consumer.assignment():
+            try:
+                for _ in range(STEPS):
+                    batches = await consumer.getmany(partition, timeout_ms=POLL_MS, max_records=1)
+                    if not batches:
+                        break
+                    await self._take(partition, batches[partition])
+            except UNREADABLE as error:
+                offset = await consumer.position(partition)
+                log.error(  # noqa: TRY400 - the reason says it all
+                    "unreadable record skipped",
+                    topic=partition.topic,
+                    partition=partition.partition,
+                    offset=offset,
+                    reason=f"{type(error).__name__}: {error}",
+                )
+                self.unreadable += 1
+                self._next[partition] = offset + 1
+                consumer.seek(partition, offset + 1)
 
     async def _take(self, partition: TopicPartition, records: list[ConsumerRecord]) -> None:
         for record in records:
@@ -197,7 +239,7 @@ class ReplicaReader:
             group_id=None,
             auto_offset_reset="none",
             enable_auto_commit=False,
-            metadata_max_age_ms=30_000,
+            metadata_max_age_ms=METADATA_MS,
             request_timeout_ms=int(ANSWER_S * 1000),
             fetch_max_wait_ms=500,
         )
