@@ -9,6 +9,7 @@ from pathlib import Path
 from rich.text import Text
 
 from .console import err
+from .logline import readable
 from .stack import PARTS, Place
 
 POLL_S = 0.3
@@ -19,7 +20,8 @@ def print_tail(part: str, lines: Iterable[str]) -> None:
     """Print lines of a part's log."""
     colour = COLOURS[PARTS.index(part) % len(COLOURS)] if part in PARTS else "white"
     for line in lines:
-        err.print(Text.assemble((f"{part:>18} | ", colour), line), soft_wrap=True)
+        for shown in readable(line):
+            err.print(Text.assemble((f"{part:>18} | ", colour), shown), soft_wrap=True)
 
 
 class LogFollower:

@@ -57,6 +57,7 @@ class Stack:
         }
         self._threads: list[threading.Thread] = []
         self._closing = threading.Event()
+        self._failed = threading.Event()
         self._state_lock = threading.Lock()
         self._state = StackState.new(dict(ports), self.env)
 
@@ -73,11 +74,11 @@ class Stack:
         self._require_ports()
         create_operator_key(self.place)
         self._write()
-        error = run_steps(self._steps(), done, self._closing.is_set)
-        if self._closing.is_set():
-            raise StackError("stopped while starting", "start it again")
+        error = run_steps(self._steps(), lambda step: self._take(step, done), self._closing.is_set)
         if error:
             raise error
+        if self._closing.is_set():
+            raise StackError("stopped while starting", "start it again")
         self._watch()
 
     def keeper(self, part: str) -> Keeper:
@@ -114,6 +115,16 @@ class Stack:
         for thread in self._threads:
             thread.join()
         state_file(self.place.root).unlink(missing_ok=True)
+
+    def _take(self, step: Done, done: Callable[[Done], None]) -> None:
+        """Pass on how a step ended; after a failure let what is still starting give up."""
+        if step.error and not self._failed.is_set():
+            self._failed.set()
+            done(step)
+            for keeper in self._keepers.values():
+                keeper.close()
+        elif not step.error:
+            done(step)
 
     def _steps(self) -> dict[str, Step]:
         steps = {name: Step(keeper.start, NEEDS.get(name, ())) for name, keeper in self._keepers.items()}

@@ -17,6 +17,8 @@ CREATE_TIME_TOLERANCE_S = 1.0
 LOG_LIMIT_BYTES = 10 * 1024 * 1024
 # Tells the processes of a stack from everything else on the machine, should the stack's own list be lost.
 OWNER_VARIABLE = "RESILIENCE_PART_OF"
+# These write their title over their environment; each runs in a directory of its stack.
+TITLE_WRITERS = frozenset({"postgres", "valkey-server", "redis-server"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +87,10 @@ def owned_by(owner: Path) -> list[psutil.Process]:
 
 
 def _is_owned(process: psutil.Process, owner: Path) -> bool:
-    """Read the environment, or the command: PostgreSQL writes its title over its environment."""
     with suppress(psutil.Error, OSError):
-        if process.environ().get(OWNER_VARIABLE) == str(owner):
-            return True
-        return f"{owner}/" in " ".join(process.cmdline()[:4]) and process.name() == "postgres"
+        if process.name() in TITLE_WRITERS:
+            return Path(process.cwd()).is_relative_to(owner)
+        return process.environ().get(OWNER_VARIABLE) == str(owner)
     return False
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 
 from resilience_cli.errors import StackError
+from resilience_cli.logline import gist
 
 from .part import NotReadyError, Part, Place
 from .process import ProcessRef, kill, launch, stop
@@ -117,13 +118,15 @@ def tail_of(log: Path, lines: int, start: int = 0) -> list[str]:
 def _give_up_when_hopeless(
     running: Running, deadline: float, timeout_s: float, reason: NotReadyError
 ) -> None:
-    said = " / ".join(running.last_words()) or "it wrote nothing"
+    said = gist(" ".join(running.last_words()) or "it wrote nothing")
     remedy = f"read {running.log}"
     if running.has_ended():
         code = running.process.returncode
         raise StackError(f"{running.part.name} ended while starting (exit {code}; {said})", remedy)
     if time.monotonic() > deadline:
-        raise StackError(f"{running.part.name} is not ready after {timeout_s:g} s ({reason})", remedy)
+        raise StackError(
+            f"{running.part.name} is not ready after {timeout_s:g} s ({gist(str(reason))})", remedy
+        )
 
 
 def _listener(port: int) -> str:
