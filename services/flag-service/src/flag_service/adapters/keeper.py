@@ -50,16 +50,27 @@ class Keeper:
         self._switchboard.start(self._clock.now(), kept.view if kept else None)
 
     async def run(self) -> None:
-        """Write after changes, for ever."""
-        while True:
-            await self._pulse.wait(None)
-            await self._clock.sleep(PAUSE_S)
-            await self.write()
+        """Write after changes, for ever, and once more at the end."""
+        written = 0
+        try:
+            while True:
+                while self._pulse.beats == written:
+                    await self._pulse.wait(None)
+                await self._clock.sleep(PAUSE_S)
+                written = self._pulse.beats
+                await self._file.save(self._content())
+        finally:
+            self._write_last()
 
-    async def write(self) -> None:
-        """Write what is known now."""
+    def _write_last(self) -> None:
+        try:
+            self._file.write(self._content())
+        except OSError as error:
+            _log.warning("snapshot not written", path=str(self._file.path), reason=str(error))
+
+    def _content(self) -> bytes:
         kept = Kept(view=self._switchboard.save(), changes=self._history.save(CHANGES_KEPT))
-        await self._file.save(kept.model_dump_json().encode())
+        return kept.model_dump_json().encode()
 
     def _read(self) -> Kept | None:
         data = self._file.read()

@@ -11,9 +11,11 @@ class Pulse:
 
     def __init__(self) -> None:
         self._next = asyncio.Event()
+        self.beats = 0
 
     def beat(self) -> None:
         """Wake everyone who waits."""
+        self.beats += 1
         self._next.set()
         self._next = asyncio.Event()
 

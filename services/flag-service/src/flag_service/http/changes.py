@@ -112,7 +112,9 @@ class Changes:
         """Return the last audit entries, newest first, and whether their hash chain holds."""
         entries = self.trail.newest(scope)
         ids = [entry.event_id for entry in entries]
-        start = ids.index(before) + 1 if before in ids else 0
+        if before is not None and before not in ids:
+            raise Problem(404, "unknown-entry", f"Entry {before} is not among those kept here.")
+        start = ids.index(before) + 1 if before else 0
         page = entries[start : start + limit]
         more = start + limit < len(entries)
         return AuditOut(

@@ -102,7 +102,7 @@ class Ofrep:
         return self.switchboard.picture(scope, self.clock.now())
 
     async def _scope(self, request: Request) -> str:
-        context = _context(await request.body())
+        context = read_context(await request.body())
         scope = context.get(SCOPE_ATTRIBUTE, self.switchboard.home_scope)
         return _valid_scope(scope)
 
@@ -129,15 +129,21 @@ async def _refetches(batches: AsyncGenerator[list[Frame]]) -> AsyncGenerator[lis
                 yield []
 
 
-def _context(body: bytes) -> dict[str, Any]:
-    """Read the evaluation context; clients really send none, or one without a targetingKey."""
+def read_context(body: bytes) -> dict[str, Any]:
+    """Read the evaluation context of a request; clients really send none, or one without a targetingKey.
+
+    Raises:
+        OfrepError: PARSE_ERROR or INVALID_CONTEXT.
+    """
     try:
         request = json.loads(body) if body.strip() else {}
     except (ValueError, RecursionError) as error:
         raise OfrepError(400, "PARSE_ERROR", "the body is not JSON") from error
     if not isinstance(request, dict):
         raise OfrepError(400, "PARSE_ERROR", "the body is an object with a `context`")
-    context = request.get("context") or {}
+    context = request.get("context")
+    if context is None:
+        return {}
     if not isinstance(context, dict):
         raise OfrepError(400, "INVALID_CONTEXT", "`context` is an object")
     if not isinstance(context.get("targetingKey", ""), str):

@@ -1,0 +1,162 @@
+"""A whole flag service on a bus, behind a real port; for tests."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import httpx
+
+from flag_service.main import Outside, Service, assemble
+from flag_service.settings import Settings
+from resilience_contracts import Event, Policy, encode
+from resilience_runtime import (
+    Apply,
+    DeadLetters,
+    KeyRing,
+    MemoryBus,
+    MemoryReader,
+    SystemClock,
+    create_key,
+    serve,
+)
+from tests.contracts.states import POLICY
+
+SOURCE = "/services/test/1"
+WRITE_KEY, WRITE_ENTRY = create_key("olivia", frozenset({"write"}))
+READ_KEY, READ_ENTRY = create_key("reader", frozenset({"read"}))
+WAIT_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Replica:
+    """A running service and a client of it."""
+
+    client: httpx.AsyncClient
+    url: str
+    service: Service
+
+    async def put(
+        self, target: str, *, scope: str = "default", key: str = WRITE_KEY, **asked: Any
+    ) -> httpx.Response:
+        """Ask for a hold."""
+        headers = {"X-API-Key": key} | asked.pop("headers", {})
+        body = {"reason": "the assistant invents prices"} | asked
+        return await self.client.put(f"/v1/holds/{scope}/{target}", json=body, headers=headers)
+
+    async def feature(self, key: str) -> dict[str, Any]:
+        """Return a feature as it is shown."""
+        features: list[dict[str, Any]] = (await self.client.get("/v1/features")).json()["features"]
+        return next(feature for feature in features if feature["key"] == key)
+
+    async def until_state(self, key: str, state: str) -> dict[str, Any]:
+        """Wait until a feature has a state."""
+
+        async def shown() -> dict[str, Any] | None:
+            feature = await self.feature(key)
+            return feature if feature["state"] == state else None
+
+        return await until(shown)
+
+
+async def until(condition: Callable[[], Any]) -> Any:
+    """Return what a condition gives, once it gives something."""
+    async with asyncio.timeout(WAIT_S):
+        while True:
+            found = condition()
+            found = await found if asyncio.iscoroutine(found) else found
+            if found:
+                return found
+            await asyncio.sleep(0.01)
+
+
+@asynccontextmanager
+async def running(bus: MemoryBus, state_dir: Path, instance: str = "flags-1", policy: Policy | None = None,
+                  boot: str = "boot", **settings: Any) -> AsyncIterator[Replica]:  # fmt: skip
+    """Run a replica on an in-memory bus."""
+    dead_letters = DeadLetters(bus).for_stage("apply")
+
+    def open_reader(topics: Any, apply: Apply, on_rebuild: Callable[[], None]) -> MemoryReader:
+        return bus.reader(topics, apply, on_rebuild, on_bad=dead_letters)
+
+    keys = KeyRing((WRITE_ENTRY, READ_ENTRY))
+    outside = Outside(bus, open_reader, keys, SystemClock(), Random(1), boot)
+    service = assemble(
+        Settings(state_dir=state_dir, instance=instance, **settings), policy or POLICY, outside
+    )
+    async with served(service) as replica:
+        yield replica
+
+
+@asynccontextmanager
+async def served(service: Service) -> AsyncIterator[Replica]:
+    """Run a service's tasks and its server on a free port."""
+    bound: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    tasks = [asyncio.create_task(task()) for task in service.tasks]
+    tasks.append(asyncio.create_task(serve(service.app, "127.0.0.1", 0, on_bound=bound.set_result)))
+    try:
+        url = f"http://127.0.0.1:{await bound}"
+        async with httpx.AsyncClient(base_url=url, timeout=20, trust_env=False) as client:
+            yield Replica(client, url, service)
+    finally:
+        service.hub.close()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def tell(bus: MemoryBus, event: Event) -> None:
+    """Publish an event as its owner would."""
+    await bus.publish(*encode(event, SOURCE))
+
+
+@dataclass(slots=True)
+class Stream:
+    """An open event stream, read event by event; comments are events named `comment`."""
+
+    lines: AsyncIterator[str]
+    last_id: str | None = None
+    events: list[tuple[str, Any]] = field(default_factory=list)
+
+    async def next(self, *kinds: str) -> tuple[str, Any]:
+        """Return the next event, of one of these kinds if any are given."""
+        async with asyncio.timeout(WAIT_S):
+            while True:
+                event = await self._event()
+                if not kinds or event[0] in kinds:
+                    return event
+
+    async def _event(self) -> tuple[str, Any]:
+        kind, data = "message", ""
+        async for line in self.lines:
+            name, _, value = line.partition(": ")
+            if line.startswith(":"):
+                kind = "comment"
+            elif name == "event":
+                kind = value
+            elif name == "data":
+                data += value
+            elif name == "id":
+                self.last_id = value
+            elif not line:
+                event = (kind, json.loads(data) if data else None)
+                self.events.append(event)
+                return event
+        raise EOFError
+
+
+@asynccontextmanager
+async def listening(
+    replica: Replica, path: str = "/v1/stream", last_id: str | None = None
+) -> AsyncIterator[Stream]:
+    """Open an event stream."""
+    headers = {"Last-Event-ID": last_id} if last_id else {}
+    async with replica.client.stream("GET", path, headers=headers, timeout=WAIT_S) as answer:
+        assert answer.status_code == 200
+        yield Stream(answer.aiter_lines())
