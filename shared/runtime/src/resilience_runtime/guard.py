@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import uuid
+
 import structlog
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .problem import ErrorShape, ProblemDetails
 
 log = structlog.get_logger(__name__)
 
-UNEXPECTED = ProblemDetails(
-    500, "internal-error", "Internal Server Error", "Something unexpected went wrong; it has been logged."
-)
+MAX_DIGITS = 18
+
+
+def unexpected(incident: str) -> ProblemDetails:
+    """Describe an error of ours without its internals; `incident` finds it in the log."""
+    detail = "Something unexpected went wrong. It has been logged under this incident."
+    return ProblemDetails(500, "internal-error", "Internal Server Error", detail, {"incident": incident})
 
 
 class Guard:
@@ -45,10 +51,13 @@ class Guard:
 
         try:
             await self._app(request.scope, receive, note)
+        except ClientDisconnect:
+            return
         except Exception:
-            log.exception("unexpected error", method=request.method, path=request.url.path)
+            incident = uuid.uuid4().hex
+            log.exception("unexpected error", incident=incident, method=request.method, path=request.url.path)
             if not started:
-                await self._respond(request, UNEXPECTED)(request.scope, receive, send)
+                await self._respond(request, unexpected(incident))(request.scope, receive, send)
 
     def _counted(self, receive: Receive) -> Receive:
         read = 0
@@ -70,4 +79,4 @@ class Guard:
 
 def _declared_length(request: Request) -> int:
     text = request.headers.get("content-length", "0")
-    return int(text) if text.isascii() and text.isdigit() else 0
+    return int(text[:MAX_DIGITS]) if text.isascii() and text.isdigit() else 0

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from .guard import Guard
-from .problem import ErrorShape, Problem, ProblemDetails, code_of, phrase, problem_response
+from .problem import PROBLEM_RESPONSES, ErrorShape, Problem, ProblemDetails, code_of, phrase, problem_response
 
 MAX_BODY_BYTES = 1024 * 1024
 
@@ -56,6 +56,7 @@ def build_app(
         error_shapes: other error bodies by path prefix, as `{"/ofrep/": shape}`.
         fastapi: further arguments of FastAPI, as `lifespan` or `description`.
     """
+    fastapi["responses"] = {**PROBLEM_RESPONSES, **fastapi.get("responses", {})}
     app = FastAPI(title=title, version=version, redirect_slashes=False, **fastapi)
     respond = _responder(error_shapes or {})
     _handle_errors(app, respond)

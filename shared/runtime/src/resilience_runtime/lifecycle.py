@@ -34,9 +34,11 @@ async def run(*tasks: Coroutine[Any, Any, None], stop_deadline_s: float = STOP_D
     with _stop_event() as stop:
         running = [asyncio.create_task(task, name=getattr(task, "__qualname__", None)) for task in tasks]
         watcher = asyncio.create_task(stop.wait(), name="signal watcher")
-        await _until_one_fails_or_stop(running, watcher)
-        watcher.cancel()
-        await _stop(running, stop_deadline_s)
+        try:
+            await _until_one_fails_or_stop(running, watcher)
+        finally:
+            watcher.cancel()
+            await _stop(running, stop_deadline_s)
         return _exit_code(running)
 
 

@@ -14,6 +14,25 @@ from starlette.responses import JSONResponse, Response
 MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "tag:retail-resilience.invalid,2026:problems/"
 
+_SCHEMA = {
+    "type": "object",
+    "required": ["type", "title", "status", "detail", "code", "instance"],
+    "properties": {
+        "type": {"type": "string", "format": "uri-reference"},
+        "title": {"type": "string"},
+        "status": {"type": "integer", "minimum": 400, "maximum": 599},
+        "detail": {"type": "string"},
+        "code": {"type": "string"},
+        "instance": {"type": "string", "format": "uri-reference"},
+    },
+}
+
+PROBLEM_RESPONSES: dict[int | str, dict[str, Any]] = {
+    status: {"description": description, "content": {MEDIA_TYPE: {"schema": _SCHEMA}}}
+    for status, description in (("4XX", "Refused; the body says why"), ("5XX", "Failed; the body says how"))
+}
+"""What OpenAPI documents say of errors."""
+
 
 @dataclass(frozen=True, slots=True)
 class ProblemDetails:

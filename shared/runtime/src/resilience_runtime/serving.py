@@ -54,7 +54,7 @@ async def serve(
         timeout_graceful_shutdown=GRACE_S,
     )
     server = _Server(config)
-    serving = asyncio.create_task(server.serve(sockets=[listener]), name=f"http {variable}")
+    serving = asyncio.create_task(_serve(server, listener), name=f"http {variable}")
     try:
         if on_bound:
             on_bound(listener.getsockname()[1])
@@ -65,6 +65,13 @@ async def serve(
         raise
     finally:
         listener.close()
+
+
+async def _serve(server: uvicorn.Server, listener: socket.socket) -> None:
+    try:
+        await server.serve(sockets=[listener])
+    except SystemExit as error:  # uvicorn's answer to a lifespan that failed; it has logged why
+        raise RuntimeError("the application did not start") from error
 
 
 def _bind(host: str, port: int, variable: str) -> socket.socket:

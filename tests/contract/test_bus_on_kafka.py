@@ -1,0 +1,137 @@
+"""What only a real Kafka can do to a reader, and topics as they are declared."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+
+import aiokafka.producer.message_accumulator as accumulator
+import pytest
+from aiokafka import AIOKafkaProducer
+from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
+
+from resilience_runtime import KafkaPublisher, PublishError, ReplicaReader
+from resilience_runtime.kafka import TopicSpec, apply_topics, check_topics
+from resilience_runtime.kafka.admin import TopicsError
+from tests.runtime.waiting import running, until
+
+
+class NotUtf8(str):
+    __slots__ = ()
+
+    def encode(self, *_: object, **__: object) -> bytes:
+        return b"\xff\xfe"
+
+
+@pytest.fixture
+def topic() -> str:
+    return f"bus.{uuid.uuid4().hex}"
+
+
+async def test_a_reader_waits_for_a_topic_that_is_not_there_yet(kafka_bootstrap: str, topic: str) -> None:
+    seen: list[bytes | None] = []
+    reader = ReplicaReader(kafka_bootstrap, (topic,), lambda m: seen.append(m.value))
+
+    async with running(reader.run()), KafkaPublisher(kafka_bootstrap) as publisher:
+        began_s = time.monotonic()
+        with pytest.raises(PublishError):
+            await publisher.publish(topic, b"key", b"too early", deadline_s=0.5)
+        assert time.monotonic() - began_s < 1.5
+        assert not reader.caught_up
+        await apply_topics(kafka_bootstrap, {topic: TopicSpec(1)})
+        await asyncio.wait_for(reader.wait_caught_up(), 30)
+        await publisher.publish(topic, b"key", b"now", deadline_s=30)
+        await until(lambda: b"now" in seen, 30)
+
+
+async def test_a_record_that_cannot_be_decoded_is_passed_over(
+    kafka_bootstrap: str, topic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await apply_topics(kafka_bootstrap, {topic: TopicSpec(1)})
+    seen: list[bytes | None] = []
+    reader = ReplicaReader(kafka_bootstrap, (topic,), lambda m: seen.append(m.value))
+
+    async with KafkaPublisher(kafka_bootstrap) as publisher:
+        await publisher.publish(topic, b"key", b"before")
+        await _produce_undecodable(kafka_bootstrap, topic, monkeypatch)
+        await publisher.publish(topic, b"key", b"after")
+        async with running(reader.run()):
+            await until(lambda: b"after" in seen, 20)
+            await asyncio.wait_for(reader.wait_caught_up(), 10)
+
+    assert seen == [b"before", b"first of the batch", b"after"]
+    assert reader.unreadable == 1
+
+
+async def _produce_undecodable(bootstrap: str, topic: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Only the Python builder of batches lets bytes through that are not UTF-8; other clients need no such trick.
+    with monkeypatch.context() as patch:
+        patch.setattr(accumulator, "DefaultRecordBatchBuilder", _DefaultRecordBatchBuilderPy)
+        async with AIOKafkaProducer(bootstrap_servers=bootstrap) as producer:
+            batch = producer.create_batch()
+            batch.append(key=b"key", value=b"first of the batch", timestamp=None, headers=[("name", b"1")])
+            batch.append(key=b"key", value=b"bad", timestamp=None, headers=[(NotUtf8("name"), b"1")])
+            await (await producer.send_batch(batch, topic, partition=0))
+
+
+async def test_a_reader_has_caught_up_where_the_log_ends_without_a_record(
+    kafka_bootstrap: str, topic: str
+) -> None:
+    await apply_topics(kafka_bootstrap, {topic: TopicSpec(1)})
+    async with (
+        AIOKafkaProducer(bootstrap_servers=kafka_bootstrap, transactional_id=topic) as producer,
+        producer.transaction(),
+    ):
+        await producer.send_and_wait(topic, b"1", b"key")
+    seen: list[bytes | None] = []
+    reader = ReplicaReader(kafka_bootstrap, (topic,), lambda m: seen.append(m.value))
+
+    async with running(reader.run()):
+        await asyncio.wait_for(reader.wait_caught_up(), 10)
+
+    assert seen == [b"1"]
+
+
+async def test_a_reader_finds_partitions_that_are_added_without_reading_again(
+    kafka_bootstrap: str, topic: str
+) -> None:
+    await apply_topics(kafka_bootstrap, {topic: TopicSpec(1)})
+    seen: list[bytes | None] = []
+    reader = ReplicaReader(kafka_bootstrap, (topic,), lambda m: seen.append(m.value))
+
+    async with running(reader.run()):
+        async with KafkaPublisher(kafka_bootstrap) as publisher:
+            await publisher.publish(topic, b"key", b"old")
+            await until(lambda: seen == [b"old"])
+        await apply_topics(kafka_bootstrap, {topic: TopicSpec(8)})
+        async with KafkaPublisher(kafka_bootstrap) as publisher:
+            for number in range(16):
+                await publisher.publish(topic, str(number).encode(), str(number).encode(), deadline_s=20)
+        await until(lambda: len(set(seen)) == 17, 30)
+
+    assert len(seen) == 17
+    assert reader.rebuilds == 0
+
+
+async def test_topics_are_created_corrected_and_checked(kafka_bootstrap: str, topic: str) -> None:
+    first = {topic: TopicSpec(1, config={"retention.ms": "1000000"})}
+    wanted = {topic: TopicSpec(2, config={"retention.ms": "2000000", "cleanup.policy": "compact"})}
+
+    assert [drift.aspect for drift in await check_topics(kafka_bootstrap, first)] == ["topic"]
+    assert [drift.aspect for drift in await apply_topics(kafka_bootstrap, first)] == ["topic"]
+    assert await check_topics(kafka_bootstrap, first) == []
+    drift = await apply_topics(kafka_bootstrap, wanted)
+    assert {(d.aspect, d.actual) for d in drift} == {
+        ("partitions", "1"),
+        ("retention.ms", "1000000"),
+        ("cleanup.policy", "delete"),
+    }
+    assert await apply_topics(kafka_bootstrap, wanted) == []
+    with pytest.raises(TopicsError, match="cannot be taken away"):
+        await apply_topics(kafka_bootstrap, first)
+
+
+async def test_topics_of_a_broker_that_is_away_are_one_error() -> None:
+    with pytest.raises(TopicsError, match=r"127\.0\.0\.1:1"):
+        await check_topics("127.0.0.1:1", {"any": TopicSpec(1)})
