@@ -1,11 +1,23 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from health_monitor.domain import ProbeError, of_http_status, of_redis_reply, of_s3_code, of_sqlstate
+from health_monitor.domain import (
+    ProbeError,
+    of_http_status,
+    of_redis_reply,
+    of_s3_code,
+    of_sqlstate,
+    seconds_of,
+)
 from resilience_contracts import Outcome
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
@@ -61,6 +73,20 @@ def test_an_s3_code_says_more_than_its_status() -> None:
     assert of_s3_code("ExpiredToken", 400) is Outcome.AUTH
     assert of_s3_code("InternalError", 500) is Outcome.SERVER_ERROR
     assert of_s3_code("NoSuchBucket", 404) is Outcome.PROTOCOL
+
+
+@given(st.integers(0, 10**9))
+def test_retry_after_is_read_in_seconds_and_as_a_date(seconds: int) -> None:
+    date = format_datetime(NOW + timedelta(seconds=seconds), usegmt=True)
+
+    assert seconds_of(str(seconds), NOW) == seconds_of(date, NOW) == seconds
+
+
+@given(st.none() | st.text() | st.sampled_from(["nan", "inf", "-1", "Thu, 01 Jan 1970 00:00:00 GMT"]))
+def test_any_other_retry_after_is_none_or_a_number_of_seconds(text: str | None) -> None:
+    seconds = seconds_of(text, NOW)
+
+    assert seconds is None or 0 <= seconds < float("inf")
 
 
 @given(st.floats(0, 1e12))

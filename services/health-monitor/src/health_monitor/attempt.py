@@ -16,6 +16,8 @@ from resilience_contracts import Outcome
 from .domain import ProbeError, Result
 
 CANCEL_GRACE_S = 0.25
+# As many as confirm an outage: a driver that hangs for good may not hide one.
+ABANDONED_LIMIT = 3
 STALLED_SHARE = 0.5
 
 log = structlog.get_logger(__name__)
@@ -29,7 +31,7 @@ class Probe(Protocol):
 
         Returns if it worked. Raises `ProbeError` with the class of failure; any other exception is a bug of
         the probe. Waits only where it can be cancelled, and leaves no connection or task behind when it is.
-        Is never called again before it has ended.
+        Is called again while an earlier check still runs only if that one ignored its cancellation.
         """
 
     async def close(self) -> None:
@@ -45,7 +47,7 @@ class Limits:
 
 
 class Attempts:
-    """Runs the probe of one dependency, one check at a time.
+    """Runs the probe of one dependency, one check at a time but for those that ignore their cancellation.
 
     Args:
         dependency: its name, for the log.
@@ -58,16 +60,18 @@ class Attempts:
         self._probe = probe
         self._limits = limits
         self._stalled_s = stalled_s
-        self._task: asyncio.Task[Result] | None = None
+        self._tasks: set[asyncio.Task[Result]] = set()
 
     async def run(self) -> Result:
         """Check once and say what came of it. Raises only `CancelledError`, when the caller is cancelled."""
-        if self._task and not self._task.done():
-            return Result(Outcome.NOT_RUN, 0, "the probe before has not ended")
+        if len(self._tasks) >= ABANDONED_LIMIT:
+            return Result(Outcome.NOT_RUN, 0, "probes before ignore their cancellation")
         started_s = time.perf_counter()
         stalled_before_s = self._stalled_s()
-        self._task = asyncio.create_task(self._checked(), name=f"probe {self._dependency}")
-        result = await self._in_time(self._task)
+        task = asyncio.create_task(self._checked(), name=f"probe {self._dependency}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        result = await self._in_time(task)
         elapsed_s = time.perf_counter() - started_s
         stalled_s = max(
             self._stalled_s() - stalled_before_s, elapsed_s - self._limits.deadline_s - CANCEL_GRACE_S
@@ -76,8 +80,8 @@ class Attempts:
 
     async def close(self) -> None:
         """Cancel what still runs and let the probe release what it keeps."""
-        if self._task and not self._task.done():
-            await _cancel(self._task)
+        for task in tuple(self._tasks):
+            await _cancel(task)
         await self._probe.close()
 
     async def _in_time(self, task: asyncio.Task[Result]) -> Result:

@@ -7,6 +7,7 @@ configured: together they are half of this process's memory.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from pydantic import SecretStr
 
@@ -61,9 +62,17 @@ def _plain(secret: SecretStr | None) -> str | None:
     return secret.get_secret_value() if secret else None
 
 
-CATALOGUE: dict[str, Build] = {
-    "openai": _openai,
-    "postgresql": _postgresql,
-    "redis": _redis,
-    "s3": _s3,
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """How a probe is built, and the variables that switch it on."""
+
+    build: Build
+    variables: str
+
+
+CATALOGUE = {
+    "openai": Entry(_openai, "OPENAI_BASE_URL, OPENAI_API_KEY"),
+    "postgresql": Entry(_postgresql, "DATABASE_URL"),
+    "redis": Entry(_redis, "REDIS_URL"),
+    "s3": Entry(_s3, "S3_BUCKET, S3_ENDPOINT_URL"),
 }

@@ -40,7 +40,7 @@ from .attempt import Attempts, Limits
 from .board import Board, BoardView, ProbeView, Probing
 from .catalogue import CATALOGUE
 from .loop import Identity, Monitor, Target
-from .meters import DROPPED, METRICS, STALLED, SUSPECT, WAITING, Meters
+from .meters import LOST, METRICS, STALLED, SUSPECT, WAITING, Meters
 from .self_check import SelfCheck
 from .settings import Settings
 from .stall import StallMeter
@@ -56,8 +56,9 @@ def start() -> None:
     settings = load(Settings)
     policy = load_policy(settings)
     configure_logging(settings.log_level, settings.log_format, SERVICE, settings.instance)
+    quiet = max(logging.WARNING, logging.getLogger().level)
     for name in CHATTY:
-        logging.getLogger(name).setLevel(logging.WARNING)
+        logging.getLogger(name).setLevel(quiet)
     run_service(lambda: monitor(settings, policy))
 
 
@@ -86,7 +87,7 @@ async def monitor(settings: Settings, policy: Policy) -> int:
     self_check = SelfCheck(frozenset(targets), settings.host, settings.port, metrics.gauge(SUSPECT).set)
     metrics.watch(STALLED, stall.stalled_s)
     metrics.watch(WAITING, lambda: len(queue))
-    metrics.watch(DROPPED, lambda: queue.dropped)
+    metrics.watch(LOST, lambda: queue.dropped + queue.rejected)
     source = f"/services/{SERVICE}/{settings.instance}"
 
     def emit(event: HealthObserved) -> None:
@@ -128,14 +129,17 @@ def _target(
     if name in settings.disabled_probes:
         log.warning("probe disabled", dependency=name)
         return
-    build = CATALOGUE.get(name)
+    entry = CATALOGUE.get(name)
+    if entry is None:
+        log.warning("dependency not probed: this monitor has no probe for it", dependency=name)
+        return
     mark = f"{SERVICE}/{identity.observer}/{identity.boot}"
     try:
-        probe = build(settings, mark, dependency.deadline_s) if build else None
+        probe = entry.build(settings, mark, dependency.deadline_s)
     except Exception as error:  # noqa: BLE001 - each driver refuses a malformed address in its own words
-        raise StartupError(f"{name}: its address is malformed ({type(error).__name__})") from None
+        raise StartupError(f"{entry.variables}: malformed ({type(error).__name__})") from None
     if probe is None:
-        log.warning("dependency not probed: its address is not set", dependency=name)
+        log.warning("dependency not probed: not configured", dependency=name, variables=entry.variables)
         return
     limits = Limits(dependency.latency_objective_ms, dependency.deadline_s)
     attempts = Attempts(name, probe, limits, stall.stalled_s)

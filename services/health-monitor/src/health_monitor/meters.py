@@ -27,11 +27,13 @@ SUSPECT = Metric(
     "1 while every probe fails and so does this process's own loopback",
 )
 WAITING = Metric("health_monitor_events_waiting", Kind.GAUGE, "Events that wait for Kafka")
-DROPPED = Metric(
-    "health_monitor_events_dropped_total", Kind.COUNTER, "Events dropped, oldest first, as Kafka was away"
+LOST = Metric(
+    "health_monitor_events_lost_total",
+    Kind.COUNTER,
+    "Events dropped, oldest first, while Kafka was away, or refused",
 )
 
-METRICS = (PROBES, LATENCY, MISSES, LAST, STALLED, SUSPECT, WAITING, DROPPED)
+METRICS = (PROBES, LATENCY, MISSES, LAST, STALLED, SUSPECT, WAITING, LOST)
 
 
 class Meters:

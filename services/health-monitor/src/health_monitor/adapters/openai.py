@@ -6,7 +6,6 @@ connection (`Connection: close`): a kept one that died unnoticed would look like
 
 from __future__ import annotations
 
-import math
 from json import JSONDecodeError
 
 import openai
@@ -78,19 +77,8 @@ class OpenaiProbe:
 
 def _refusal(error: openai.APIStatusError) -> ProbeError:
     outcome = of_http_status(error.status_code)
-    asked_s = _seconds(error.response.headers.get("retry-after"))
-    return ProbeError(
-        outcome, f"HTTP {error.status_code}", asked_s if outcome is Outcome.RATE_LIMITED else None
-    )
-
-
-def _seconds(header: str | None) -> float | None:
-    """Read a Retry-After in seconds; its other form, a date, is not sent by OpenAI."""
-    try:
-        seconds = float(header or "")
-    except ValueError:
-        return None
-    return seconds if math.isfinite(seconds) and seconds >= 0 else None
+    asked = error.response.headers.get("retry-after") if outcome is Outcome.RATE_LIMITED else None
+    return ProbeError(outcome, f"HTTP {error.status_code}", seconds_of(asked, datetime.now(UTC)))
 
 
 def _unanswered(error: openai.APIConnectionError) -> ProbeError:

@@ -8,6 +8,7 @@ dialect, and 17 MB of memory less.
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlsplit
 
 import asyncpg
 
@@ -17,10 +18,13 @@ from resilience_contracts import Outcome
 from .connection import no_connection
 
 QUERY = "SELECT 1"
+SCHEMES = ("postgresql", "postgres")
 
 
 class PostgresqlProbe:
     """Probe of PostgreSQL.
+
+    Raises `ValueError` for a malformed address.
 
     Args:
         dsn: `postgresql://...`; a SQLAlchemy driver suffix is accepted.
@@ -29,6 +33,8 @@ class PostgresqlProbe:
 
     def __init__(self, dsn: str, deadline_s: float) -> None:
         self._dsn = dsn.replace("+asyncpg", "", 1)
+        if urlsplit(self._dsn).scheme not in SCHEMES or urlsplit(self._dsn).port == 0:
+            raise ValueError("not an address of PostgreSQL")
         self._deadline_s = deadline_s
         self._kept: asyncpg.Connection[Any] | None = None
 

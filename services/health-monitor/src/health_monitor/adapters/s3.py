@@ -46,7 +46,8 @@ class S3Probe:
 
     Args:
         bucket: an existing bucket.
-        key: this monitor's own object; overwritten by each probe, so a broken one leaves at most this.
+        key: prefix of this monitor's own objects, one a thread: a late thread never meets a newer probe's object,
+            and broken probes leave at most three.
         deadline_s: bound of each step; the caller bounds the whole.
     """
 
@@ -77,12 +78,12 @@ class S3Probe:
         """Close idle connections."""
         self._client.close()
 
-    def _round_trip(self) -> None:
-        written = token_bytes(BODY_BYTES)
-        self._client.put_object(Bucket=self._bucket, Key=self._key, Body=written)
-        with self._client.get_object(Bucket=self._bucket, Key=self._key)["Body"] as body:
+    def _round_trip(self, slot: int) -> None:
+        key, written = f"{self._key}/{slot}", token_bytes(BODY_BYTES)
+        self._client.put_object(Bucket=self._bucket, Key=key, Body=written)
+        with self._client.get_object(Bucket=self._bucket, Key=key)["Body"] as body:
             read = body.read(BODY_BYTES + 1)
-        self._client.delete_object(Bucket=self._bucket, Key=self._key)
+        self._client.delete_object(Bucket=self._bucket, Key=key)
         if read != written:
             raise ProbeError(Outcome.PROTOCOL, "what was put did not come back")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .outcome import ProbeError, Result, of_http_status, of_redis_reply, of_s3_code, of_sqlstate
+from .outcome import ProbeError, Result, of_http_status, of_redis_reply, of_s3_code, of_sqlstate, seconds_of
 from .rota import Rota
 from .schedule import Schedule, phase_s
 from .window import Window
@@ -18,4 +18,5 @@ __all__ = [
     "of_s3_code",
     "of_sqlstate",
     "phase_s",
+    "seconds_of",
 ]

@@ -8,6 +8,9 @@ connection (refused, reset, unreachable, unresolved) is `refused`, and an answer
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from math import isfinite, nan
 
 from resilience_contracts import Outcome
 
@@ -68,6 +71,23 @@ class ProbeError(Exception):
         self.outcome = outcome
         self.detail = detail
         self.retry_after_s = None if retry_after_s is None else min(retry_after_s, RETRY_AFTER_CAP_S)
+
+
+def seconds_of(retry_after: str | None, now: datetime) -> float | None:
+    """Read a Retry-After, in seconds or as a date (RFC 9110, 10.2.3); None if there is none that makes sense."""
+    text = (retry_after or "").strip()
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = _until(text, now)
+    return seconds if isfinite(seconds) and seconds >= 0 else None
+
+
+def _until(date: str, now: datetime) -> float:
+    try:
+        return (parsedate_to_datetime(date) - now).total_seconds()
+    except (TypeError, ValueError):
+        return nan
 
 
 def of_http_status(status: int) -> Outcome:
