@@ -15,7 +15,9 @@ PARTS = 15
 def first_difference(trace: Trace) -> str | None:
     for at, (seen, expected) in enumerate(zip(Replay(trace).steps(), trace.expected, strict=True)):
         if seen != expected:
-            return f"trace {trace.number}, step {at}, {trace.ops[at]}:\n  saw      {seen}\n  expected {expected}"
+            return (
+                f"trace {trace.number}, step {at}, {trace.ops[at]}:\n  saw      {seen}\n  expected {expected}"
+            )
     return None
 
 

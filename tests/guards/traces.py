@@ -60,7 +60,7 @@ def traces() -> list[Trace]:
 
 
 def _parse(number: int, line: dict[str, Any]) -> Trace:
-    expected = [Step(*step[:8], tuple(step[8])) for step in line["expect"]]
+    expected = [Step(*step[:-1], transitions=tuple(step[-1])) for step in line["expect"]]
     return Trace(number, line["config"], line["ops"], expected)
 
 

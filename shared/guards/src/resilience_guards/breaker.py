@@ -102,12 +102,15 @@ class CircuitBreaker(Circuit):
     async def _call_with(
         self, permit: Permit, function: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        timeout = asyncio.timeout(self.settings.call_deadline_s)
+        deadline_s = self.settings.call_deadline_s
         try:
-            async with timeout:
+            if deadline_s is None:
                 result = await function(*args, **kwargs)
+            else:
+                async with asyncio.timeout(deadline_s) as timeout:
+                    result = await function(*args, **kwargs)
         except BaseException as error:
-            if isinstance(error, TimeoutError) and timeout.expired():
+            if deadline_s is not None and isinstance(error, TimeoutError) and timeout.expired():
                 self.failed(permit)
             else:
                 settle(self, permit, error)

@@ -86,9 +86,6 @@ class Circuit:
         now_s = self._clock()
         if era.admits_all:
             return Permit(era, now_s)
-        if era.state is State.OPEN and now_s <= self._wait_end_s(era):
-            self._refuse(era)
-            return None
         return self._take_place(self._due(now_s), now_s)
 
     def succeeded(self, permit: Permit, took_s: float | None = None) -> None:
