@@ -52,8 +52,9 @@ class Replica:
 
     async def feature(self, key: str) -> dict[str, Any]:
         """Return a feature as it is shown."""
-        features: list[dict[str, Any]] = (await self.client.get("/v1/features")).json()["features"]
-        return next(feature for feature in features if feature["key"] == key)
+        answer = await self.client.get("/v1/features")
+        features: list[dict[str, Any]] = answer.json()["features"]
+        return [feature for feature in features if feature["key"] == key][0]
 
     async def until_state(self, key: str, state: str) -> dict[str, Any]:
         """Wait until a feature has a state."""
