@@ -76,7 +76,8 @@ class Track:
             probe = of_probe(event, event.probe, policy, seen_ms)
             return _keep(self.probes, event.observer, probe, policy)
         if event.breaker is not None:
-            breaker = of_breaker(event, event.breaker, policy, seen_ms)
+            before = self.breakers.get(event.observer)
+            breaker = of_breaker(event, event.breaker, policy, seen_ms, before)
             return _keep(self.breakers, event.observer, breaker, policy)
         return False
 

@@ -90,10 +90,14 @@ class ProbeSighting(Sighting):
 
 @dataclass(frozen=True, slots=True)
 class BreakerSighting(Sighting):
-    """What one replica's circuit breaker said last; `traffic` is None when that says nothing."""
+    """What one replica's circuit breaker said last; `traffic` is None when that says nothing.
+
+    `idle_since_ms` is since when it waits in HALF_OPEN without a call to try.
+    """
 
     state: BreakerState
     traffic: float | None
+    idle_since_ms: int | None
 
 
 def of_probe(event: HealthObserved, report: ProbeReport, policy: Policy, seen_ms: int) -> ProbeSighting:
@@ -116,16 +120,35 @@ def of_probe(event: HealthObserved, report: ProbeReport, policy: Policy, seen_ms
     )
 
 
-def of_breaker(event: HealthObserved, report: BreakerReport, policy: Policy, seen_ms: int) -> BreakerSighting:
-    """Reduce a breaker report."""
+def of_breaker(
+    event: HealthObserved,
+    report: BreakerReport,
+    policy: Policy,
+    seen_ms: int,
+    before: BreakerSighting | None = None,
+) -> BreakerSighting:
+    """Reduce a breaker report.
+
+    A breaker that has waited in HALF_OPEN for longer than the promotion dwell meets no traffic: it says nothing
+    any more, else a quiet shop could not get better before somebody buys.
+    """
+    idle_since_ms = _idle_since_ms(report, seen_ms, before)
+    idle = idle_since_ms is not None and seen_ms - idle_since_ms >= span_ms(policy.timing.promote_dwell_s)
     return BreakerSighting(
         seen_ms=seen_ms,
         sequence=event.sequence,
         interval_ms=_interval_ms(report.interval_s, event.dependency, policy),
         counted_ms=seen_ms,
         state=report.state,
-        traffic=score.traffic(report),
+        traffic=None if idle else score.traffic(report),
+        idle_since_ms=idle_since_ms,
     )
+
+
+def _idle_since_ms(report: BreakerReport, seen_ms: int, before: BreakerSighting | None) -> int | None:
+    if report.state is not BreakerState.HALF_OPEN or report.failure_rate is not None:
+        return None
+    return seen_ms if before is None or before.idle_since_ms is None else before.idle_since_ms
 
 
 def _interval_ms(reported_s: float, dependency: str, policy: Policy) -> int:
