@@ -6,13 +6,14 @@ connection (`Connection: close`): a kept one that died unnoticed would look like
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from json import JSONDecodeError
 
 import openai
 from openai import AsyncOpenAI
 from openai.types.chat import ChatCompletion
 
-from health_monitor.domain import ProbeError, Rota, of_http_status
+from health_monitor.domain import ProbeError, Rota, of_http_status, seconds_of
 from resilience_contracts import Outcome
 
 from .connection import no_connection
