@@ -1,0 +1,218 @@
+"""Applies the command log to the database. Every replica runs one; the database's own lock elects who works.
+
+Progress is in the database, moved in the transaction that applies: what a kill interrupts is done again or
+was done, never both. No consumer group, so nothing can be committed that is not applied.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from random import Random
+from typing import TypeVar
+
+import asyncpg
+import structlog
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+
+from inventory_api.application.applying import RenderAdjusted, apply_command, skip
+from inventory_api.application.errors import BusyError
+from inventory_api.application.store import Store
+from inventory_api.domain.operation import OperationState
+from resilience_contracts import AdjustmentCommand, CodecError, Topic, UnknownEventError, decode
+from resilience_runtime import Backoff, Clock, DeadLetters, Message
+
+log = structlog.get_logger(__name__)
+
+ELECTION = 7_267_002
+"""Advisory lock of the one replica that applies."""
+POLL_MS = 500
+LEASE_CHECK_S = 1.0
+CALL_S = 5.0
+PAUSES_S = (0.05, 0.1, 0.2, 0.5, 1.0)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where the log is, where its lock is, and how fast it may be drained."""
+
+    bootstrap: str
+    database_url: str
+    client_id: str
+    per_second: float
+
+
+class Applier:
+    """Drains the log while it holds the lock.
+
+    Attributes:
+        applied, exceptions, unreadable: records since the start, for metrics.
+        waiting: records that are not applied yet, as last seen; None while another replica works.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        store: Store,
+        *,
+        render: RenderAdjusted,
+        letters: DeadLetters,
+        clock: Clock,
+        changed: Callable[[list[str]], None],
+    ) -> None:
+        self._source = source
+        self._store = store
+        self._render = render
+        self._letters = letters
+        self._clock = clock
+        self._changed = changed
+        self.applied = self.exceptions = self.unreadable = 0
+        self.waiting: int | None = None
+
+    async def run(self) -> None:
+        """Work for ever."""
+        backoff = Backoff(Random(), first_s=0.5, most_s=5.0)  # noqa: S311 - spreads retries, guards nothing
+        while True:
+            try:
+                await self._reign(backoff)
+            except Exception as error:  # noqa: BLE001 - database and broker come and go; the log keeps what waits
+                log.info("applier waits", reason=f"{type(error).__name__}: {str(error)[:200]}")
+            self.waiting = None
+            await self._clock.sleep(backoff.next_s())
+
+    async def _reign(self, backoff: Backoff) -> None:
+        async with asyncio.timeout(CALL_S):
+            connection = await asyncpg.connect(self._source.database_url, timeout=CALL_S)
+        try:
+            async with asyncio.timeout(CALL_S):
+                elected = await connection.fetchval("SELECT pg_try_advisory_lock($1)", ELECTION)
+            if elected:
+                await self._work_while_elected(connection, backoff)
+        finally:
+            connection.terminate()
+
+    async def _work_while_elected(self, connection: asyncpg.Connection, backoff: Backoff) -> None:
+        work = asyncio.create_task(self._drain(backoff), name="applier drains")
+        try:
+            while not work.done():
+                await asyncio.wait({work}, timeout=LEASE_CHECK_S)
+                if connection.is_closed():
+                    raise ConnectionError("the connection that holds the lock is gone")
+            work.result()
+        finally:
+            work.cancel()
+            await asyncio.wait({work})
+
+    async def _drain(self, backoff: Backoff) -> None:
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self._source.bootstrap,
+            client_id=self._source.client_id,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            max_poll_records=100,
+        )
+        try:
+            async with asyncio.timeout(CALL_S * 2):
+                await consumer.start()
+                await self._seek(consumer)
+            backoff.reset()
+            while True:
+                batches = await consumer.getmany(timeout_ms=POLL_MS)
+                for partition, records in batches.items():
+                    for record in records:
+                        await self._take(partition, record)
+                await self._count(consumer)
+        finally:
+            with contextlib.suppress(Exception):
+                await asyncio.wait_for(consumer.stop(), CALL_S)
+
+    async def _seek(self, consumer: AIOKafkaConsumer) -> None:
+        numbers = await self._partitions(consumer)
+        partitions = [TopicPartition(str(Topic.COMMANDS), number) for number in sorted(numbers)]
+        consumer.assign(partitions)
+        firsts = await consumer.beginning_offsets(partitions)
+        ends = await consumer.end_offsets(partitions)
+        for partition in partitions:
+            position = await self._position(partition, firsts[partition], ends[partition])
+            consumer.seek(partition, position)
+
+    async def _partitions(self, consumer: AIOKafkaConsumer) -> set[int]:
+        consumer._client.add_topic(str(Topic.COMMANDS))  # noqa: SLF001 - no public way to ask for a topic's partitions before it is assigned
+        await consumer._client.force_metadata_update()  # noqa: SLF001 - as above
+        numbers: set[int] = consumer.partitions_for_topic(str(Topic.COMMANDS)) or set()
+        if not numbers:
+            raise LookupError(f"{Topic.COMMANDS} does not exist yet")
+        return numbers
+
+    async def _position(self, partition: TopicPartition, first: int, end: int) -> int:
+        async with self._store.transaction() as transaction:
+            position = await transaction.commands.lock_offset(partition.partition)
+            if position > end:
+                # The broker's log was lost and begins anew. Commands have identities: what was applied stays so.
+                log.error("command log is shorter than what was applied", partition=partition.partition)
+                position = first
+                await transaction.commands.move_offset(partition.partition, position)
+        if position < first:
+            log.error("commands were deleted unapplied", partition=partition.partition, lost=first - position)
+        return max(position, first)
+
+    async def _take(self, partition: TopicPartition, record: ConsumerRecord) -> None:
+        message = _message(record)
+        try:
+            event = decode(message.value, message.headers).event
+        except (CodecError, UnknownEventError) as error:
+            await self._pass_over(message, error)
+            return
+        if not isinstance(event, AdjustmentCommand):
+            await self._pass_over(message, UnknownEventError(f"{event.type} is no command"))
+            return
+        await self._apply(event, partition.partition, record.offset)
+        await self._clock.sleep(1 / self._source.per_second)
+
+    async def _pass_over(self, message: Message, error: Exception) -> None:
+        self.unreadable += 1
+        await self._letters.send(message, error, "apply")
+        await self._patiently(lambda: skip(self._store, message.partition, message.offset))
+
+    async def _apply(self, command: AdjustmentCommand, partition: int, offset: int) -> None:
+        operation = await self._patiently(
+            lambda: apply_command(self._store, command, partition, offset, self._render)
+        )
+        if operation is None:
+            return
+        if operation.state is OperationState.APPLIED:
+            self.applied += 1
+        else:
+            self.exceptions += 1
+            log.warning("command became an exception", operation=operation.id, code=operation.code)
+        self._changed([command.sku])
+
+    async def _patiently(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Repeat while rows are in demand; an absent database ends the reign instead."""
+        for pause_s in PAUSES_S:
+            try:
+                return await work()
+            except BusyError:
+                await self._clock.sleep(pause_s)
+        return await work()
+
+    async def _count(self, consumer: AIOKafkaConsumer) -> None:
+        assigned = list(consumer.assignment())
+        ends = await consumer.end_offsets(assigned)
+        self.waiting = sum([ends[partition] - await consumer.position(partition) for partition in assigned])
+
+
+def _message(record: ConsumerRecord) -> Message:
+    return Message(
+        record.topic,
+        record.key,
+        record.value,
+        tuple(record.headers),
+        record.partition,
+        record.offset,
+        record.timestamp,
+    )

@@ -1,0 +1,115 @@
+"""Images in S3: boto3 in a few threads of its own, never on the loop. boto3 is loaded with the first call."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import quote
+
+from inventory_api.application.errors import UnavailableError
+from inventory_api.application.images import Image
+from resilience_guards import Bulkhead, BulkheadFull, CallNotPermitted, CircuitBreaker
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+DEPENDENCY = "s3"
+THREADS = 4
+QUEUE = 16
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """Where images are kept, and how to get there."""
+
+    endpoint_url: str | None
+    name: str
+    region: str
+    access_key_id: str | None
+    secret_access_key: str | None
+
+
+class S3Images:
+    """Images as objects `images/<sku>`."""
+
+    def __init__(self, bucket: Bucket, breaker: CircuitBreaker, deadline_s: float) -> None:
+        self._bucket = bucket
+        self._breaker = breaker
+        self._deadline_s = deadline_s
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="s3")
+        # A place is held until its thread is done, even when the caller has given up on it.
+        self._places = Bulkhead(THREADS, QUEUE, deadline_s)
+        self._client: S3Client | None = None
+
+    async def put(self, name: str, content: bytes, media_type: str) -> str:
+        """Keep an image."""
+
+        def put() -> str:
+            kept = self._connected().put_object(
+                Bucket=self._bucket.name, Key=_key(name), Body=content, ContentType=media_type
+            )
+            return kept["ETag"]
+
+        return await self._call(put)
+
+    async def get(self, name: str) -> Image | None:
+        """Return an image, or None when there is none."""
+
+        def get() -> Image | None:
+            client = self._connected()
+            try:
+                found = client.get_object(Bucket=self._bucket.name, Key=_key(name))
+            except client.exceptions.NoSuchKey:
+                return None
+            return Image(found["Body"].read(), found["ContentType"], found["ETag"])
+
+        return await self._call(get)
+
+    async def check(self) -> None:
+        """Ask for the bucket."""
+        await self._call(lambda: self._connected().head_bucket(Bucket=self._bucket.name))
+
+    def close(self) -> None:
+        """Let the threads end."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _call(self, function: Callable[[], T]) -> T:
+        try:
+            async with self._places, self._breaker.guard():
+                return await asyncio.get_running_loop().run_in_executor(self._threads, function)
+        except CallNotPermitted as refused:
+            raise UnavailableError(DEPENDENCY, "its circuit breaker is open", refused.retry_after_s) from None
+        except BulkheadFull:
+            raise UnavailableError(DEPENDENCY, "too many calls wait for it") from None
+        except Exception as error:
+            raise UnavailableError(DEPENDENCY, f"it does not answer ({type(error).__name__})") from error
+
+    def _connected(self) -> S3Client:
+        if self._client is None:
+            import boto3  # noqa: PLC0415 - 25 MB that a replica without images never needs
+            from botocore.config import Config  # noqa: PLC0415 - as above
+
+            bound_s = self._deadline_s / 2
+            self._client = boto3.session.Session().client(
+                "s3",
+                endpoint_url=self._bucket.endpoint_url,
+                region_name=self._bucket.region,
+                aws_access_key_id=self._bucket.access_key_id,
+                aws_secret_access_key=self._bucket.secret_access_key,
+                config=Config(
+                    connect_timeout=bound_s,
+                    read_timeout=bound_s,
+                    retries={"total_max_attempts": 1},
+                    s3={"addressing_style": "path"},
+                    max_pool_connections=THREADS,
+                ),
+            )
+        return self._client
+
+
+def _key(name: str) -> str:
+    return f"images/{quote(name, safe='')}"

@@ -1,0 +1,3 @@
+"""PostgreSQL through SQLAlchemy and asyncpg."""
+
+from __future__ import annotations

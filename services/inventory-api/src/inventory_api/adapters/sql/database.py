@@ -1,0 +1,165 @@
+"""Bounded access to PostgreSQL: slots, a circuit breaker, and deadlines."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import event, text
+from sqlalchemy.exc import DBAPIError, DisconnectionError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from inventory_api.application.errors import BusyError, UnavailableError
+from resilience_guards import CallNotPermitted, CircuitBreaker
+
+from .session import Session, watched
+from .url import to_async
+
+DEPENDENCY = "postgresql"
+_NOTHING = text("SELECT 1")
+_BUSY = frozenset({"55P03", "40P01", "40001"})
+"""lock_not_available, deadlock_detected, serialization_failure: the server is well, the row is in demand."""
+_AWAY = ("08", "53", "57")
+"""Classes of SQLSTATE that speak against the server: connection, resources, operator intervention."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much may be asked of PostgreSQL at once; a caller waits `queue_s` for a slot at most.
+
+    Few writers, since those who want the same row only wait for one another on the server.
+    """
+
+    writers: int
+    readers: int
+    queue_s: float
+    deadline_s: float
+
+
+def connect(url: str, limits: Limits, application: str) -> AsyncEngine:
+    """Prepare a pool; nothing is connected before it is used."""
+    deadline_ms = round(limits.deadline_s * 1000)
+    engine = create_async_engine(
+        to_async(url),
+        pool_size=limits.writers + limits.readers,
+        max_overflow=0,
+        pool_timeout=limits.deadline_s,
+        connect_args={
+            "timeout": limits.deadline_s,
+            "server_settings": {
+                "application_name": application,
+                "statement_timeout": str(deadline_ms),
+                "lock_timeout": str(deadline_ms),
+                "idle_in_transaction_session_timeout": "5000",
+            },
+        },
+    )
+    event.listen(engine.sync_engine, "checkout", _refuse_closed)
+    return engine
+
+
+def _refuse_closed(connection: Any, _record: object, _proxy: object) -> None:
+    if connection.driver_connection.is_closed():
+        raise DisconnectionError
+
+
+def against(error: BaseException) -> bool:
+    """Say whether an error speaks against the server rather than against the request."""
+    if isinstance(error, DBAPIError):
+        state = _sqlstate(error)
+        return error.connection_invalidated or state is None or state.startswith(_AWAY)
+    return isinstance(error, OSError | TimeoutError)
+
+
+def _sqlstate(error: DBAPIError) -> str | None:
+    return getattr(error.orig, "sqlstate", None)
+
+
+class Database:
+    """The one way to PostgreSQL."""
+
+    def __init__(self, engine: AsyncEngine, breaker: CircuitBreaker, limits: Limits) -> None:
+        self.breaker = breaker
+        self._engine = engine
+        self._limits = limits
+        self._writers = asyncio.Semaphore(limits.writers)
+        self._readers = asyncio.Semaphore(limits.readers)
+        self._failed_s = self._answered_s = float("-inf")
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[Session]:
+        """Run a transaction.
+
+        Raises:
+            UnavailableError: no answer within the deadline, or the breaker is open.
+            BusyError: no slot in time, or a row is in too much demand.
+        """
+        async with self._slot(self._writers), self._guarded(), self._transaction() as session:
+            yield session
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[Session]:
+        """Run a transaction of reads; as `writing`, with slots of its own."""
+        async with self._slot(self._readers), self._guarded(), self._transaction() as session:
+            yield session
+
+    async def check(self) -> None:
+        """Ask for nothing, as a reader."""
+        async with self.reading() as session:
+            await session.execute(_NOTHING)
+
+    async def close(self) -> None:
+        """Drop the connections without waiting for the server."""
+        await self._engine.dispose(close=False)
+
+    @asynccontextmanager
+    async def _slot(self, slots: asyncio.Semaphore) -> AsyncIterator[None]:
+        loop = asyncio.get_running_loop()
+        queued_s = loop.time()
+        try:
+            async with asyncio.timeout(self._limits.queue_s):
+                await slots.acquire()
+        except TimeoutError:
+            raise BusyError from None
+        try:
+            # Who queued behind a call that then ran into its deadline has waited long enough.
+            if queued_s < self._failed_s > self._answered_s:
+                raise UnavailableError(DEPENDENCY, "it has just not answered others in time")
+            yield
+        finally:
+            slots.release()
+
+    @asynccontextmanager
+    async def _guarded(self) -> AsyncIterator[None]:
+        try:
+            permit = self.breaker.acquire()
+        except CallNotPermitted as refused:
+            raise UnavailableError(DEPENDENCY, "its circuit breaker is open", refused.retry_after_s) from None
+        try:
+            yield
+        except (asyncio.CancelledError, GeneratorExit):
+            self.breaker.released(permit)
+            raise
+        except Exception as error:
+            if against(error):
+                self.breaker.failed(permit)
+                self._failed_s = asyncio.get_running_loop().time()
+                raise UnavailableError(DEPENDENCY, "it does not answer in time") from error
+            self.breaker.succeeded(permit)
+            if isinstance(error, DBAPIError) and _sqlstate(error) in _BUSY:
+                raise BusyError from error
+            raise
+        else:
+            self._answered_s = asyncio.get_running_loop().time()
+            self.breaker.succeeded(permit)
+
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[Session]:
+        async with (
+            self._engine.connect() as connection,
+            watched(connection, self._limits.deadline_s) as session,
+        ):
+            yield session

@@ -1,0 +1,198 @@
+"""Stock levels in PostgreSQL: read without locks, locked in id order, changed by guarded updates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from itertools import groupby
+from operator import itemgetter
+from uuid import UUID
+
+from sqlalchemy import RowMapping, text
+
+from inventory_api.domain.adjustment import Adjustment, LedgerEntry, check_change
+from inventory_api.domain.reservation import Reservation, ReservationState
+from inventory_api.domain.stock import ON_HAND_MAX, Place, Stock, StockLevel
+
+from .catalogue import sku_of
+from .ledger import entry_of
+from .reservations import LINES, line_of
+from .session import Session
+
+_STOCK = text("""
+    SELECT s.sku, s.name, s.category, s.barcodes, s.attributes, s.safety_stock, s.reorder_point, s.created_at,
+           l.id AS level_id, p.code, l.on_hand, l.incoming, l.version, l.updated_at,
+           l.safety_stock AS level_safety, l.reorder_point AS level_reorder,
+           l.reserved - COALESCE((
+               SELECT sum(r.held) FROM reservation_lines r
+               WHERE r.level_id = l.id AND r.held > 0 AND r.expires_at <= clock_timestamp()
+           ), 0)::bigint AS reserved
+    FROM skus s
+    LEFT JOIN stock_levels l ON l.sku_id = s.id
+    LEFT JOIN locations p ON p.id = l.location_id
+    WHERE s.sku = ANY(CAST(:skus AS text[]))
+    ORDER BY s.sku, p.code
+""")
+_OPEN = text("""
+    INSERT INTO stock_levels (sku_id, location_id, safety_stock, reorder_point)
+    SELECT s.id, p.id, s.safety_stock, s.reorder_point FROM skus s, locations p
+    WHERE s.sku = :sku AND p.code = :location
+    ON CONFLICT DO NOTHING
+""")
+_LOCK = text("""
+    SELECT l.id AS level_id, s.sku, p.code, l.on_hand, l.reserved, l.incoming, l.version, l.updated_at,
+           l.safety_stock AS level_safety, l.reorder_point AS level_reorder,
+           EXISTS (
+               SELECT FROM reservation_lines r
+               WHERE r.level_id = l.id AND r.held > 0 AND r.expires_at <= clock_timestamp()
+           ) AS due
+    FROM unnest(CAST(:skus AS text[]), CAST(:codes AS text[])) AS w (sku, code)
+    JOIN skus s ON s.sku = w.sku
+    JOIN locations p ON p.code = w.code
+    JOIN stock_levels l ON l.sku_id = s.id AND l.location_id = p.id
+    ORDER BY l.id
+    FOR NO KEY UPDATE OF l
+""")
+_EXPIRE_DUE = text("""
+    WITH due AS (
+        SELECT reservation_id, level_id, held FROM reservation_lines
+        WHERE level_id = ANY(CAST(:ids AS bigint[])) AND held > 0 AND expires_at <= clock_timestamp()
+    ), gone AS (
+        UPDATE reservation_lines r SET held = 0, expired = r.expired + due.held FROM due
+        WHERE r.reservation_id = due.reservation_id AND r.level_id = due.level_id
+        RETURNING r.level_id, due.held
+    ), sums AS (
+        SELECT level_id, sum(held)::bigint AS held FROM gone GROUP BY level_id
+    )
+    UPDATE stock_levels l
+    SET reserved = l.reserved - sums.held, version = l.version + 1, updated_at = clock_timestamp()
+    FROM sums WHERE l.id = sums.level_id
+""")
+_LOCK_LINES = text("""
+    SELECT id FROM stock_levels
+    WHERE id IN (SELECT level_id FROM reservation_lines WHERE reservation_id = CAST(:id AS uuid))
+    ORDER BY id FOR NO KEY UPDATE
+""")
+_LOCK_RESERVATION = text("SELECT * FROM reservations WHERE id = CAST(:id AS uuid) FOR NO KEY UPDATE")
+_HOLD = text("""
+    UPDATE stock_levels l
+    SET reserved = l.reserved + w.quantity, version = l.version + 1, updated_at = clock_timestamp()
+    FROM unnest(CAST(:ids AS bigint[]), CAST(:quantities AS bigint[])) AS w (id, quantity)
+    WHERE l.id = w.id AND l.on_hand - l.reserved - l.safety_stock >= w.quantity
+""")
+_CHANGE = text("""
+    WITH changed AS (
+        UPDATE stock_levels
+        SET on_hand = on_hand + CAST(:delta AS bigint), ledger_sequence = ledger_sequence + 1,
+            version = version + 1, updated_at = clock_timestamp()
+        WHERE id = :level_id AND on_hand + CAST(:delta AS bigint) BETWEEN reserved AND :most
+        RETURNING id, ledger_sequence, on_hand
+    )
+    INSERT INTO ledger (level_id, sequence, delta, before, after, reason, reference, actor, reservation_id,
+                        command_id, occurred_at)
+    SELECT id, ledger_sequence, CAST(:delta AS bigint), on_hand - CAST(:delta AS bigint), on_hand, :reason,
+           :reference, :actor, CAST(:reservation_id AS uuid), :command_id, :occurred_at
+    FROM changed
+    RETURNING *
+""")
+_COUNTERS = text("SELECT on_hand, reserved FROM stock_levels WHERE id = :level_id")
+
+
+class SqlLevels:
+    """Stock levels over one session."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    async def stock(self, skus: Sequence[str], as_of: datetime) -> dict[str, Stock]:
+        """Return the stock of those SKUs that exist."""
+        rows = (await self._session.execute(_STOCK, {"skus": list(skus)})).mappings().all()
+        return {sku: _stock_of(list(group), as_of) for sku, group in groupby(rows, itemgetter("sku"))}
+
+    async def open(self, place: Place) -> None:
+        """Make sure that the place has a level."""
+        await self._session.execute(_OPEN, place._asdict())
+
+    async def lock(self, places: Sequence[Place]) -> dict[Place, StockLevel]:
+        """Lock levels, tidying what has expired on them."""
+        names = {"skus": [place.sku for place in places], "codes": [place.location for place in places]}
+        rows = (await self._session.execute(_LOCK, names)).mappings().all()
+        due = [row["level_id"] for row in rows if row["due"]]
+        if due:
+            await self._session.execute(_EXPIRE_DUE, {"ids": due})
+            rows = (await self._session.execute(_LOCK, names)).mappings().all()
+        levels = map(_level_of, rows)
+        return {level.place: level for level in levels}
+
+    async def lock_reservation(self, reservation_id: str) -> Reservation | None:
+        """Lock levels first, then the reservation: the same order as every other writer."""
+        if not is_uuid(reservation_id):
+            return None
+        name = {"id": reservation_id}
+        await self._session.execute(_LOCK_LINES, name)
+        row = (await self._session.execute(_LOCK_RESERVATION, name)).mappings().first()
+        if row is None:
+            return None
+        lines = (await self._session.execute(LINES, name)).mappings()
+        return Reservation(
+            id=str(row["id"]),
+            owner_ref=row["owner_ref"],
+            state=ReservationState(row["state"]),
+            lines=tuple(line_of(line) for line in lines),
+            created_at=row["created_at"],
+            expires_at=row["expires_at"],
+        )
+
+    async def hold(self, quantities: Mapping[int, int]) -> bool:
+        """Reserve on locked levels."""
+        values = {"ids": list(quantities), "quantities": list(quantities.values())}
+        done = await self._session.execute(_HOLD, values)
+        return done.rowcount == len(quantities)
+
+    async def change(self, level_id: int, adjustment: Adjustment) -> LedgerEntry:
+        """Change a locked level and write its ledger row, in one statement."""
+        values = {
+            "level_id": level_id,
+            "most": ON_HAND_MAX,
+            "delta": adjustment.delta,
+            "reason": adjustment.reason.value,
+            "reference": adjustment.reference,
+            "actor": adjustment.actor,
+            "reservation_id": adjustment.reservation_id,
+            "command_id": adjustment.command_id,
+            "occurred_at": adjustment.occurred_at,
+        }
+        row = (await self._session.execute(_CHANGE, values)).mappings().first()
+        if row is None:
+            counters = (await self._session.execute(_COUNTERS, {"level_id": level_id})).one()
+            check_change(adjustment.place, counters.on_hand, counters.reserved, adjustment.delta)
+            raise AssertionError("the guarded update and check_change disagree")
+        return entry_of(row, adjustment.place)
+
+
+def is_uuid(text_: str) -> bool:
+    """Say whether this can be an identifier."""
+    try:
+        UUID(text_)
+    except ValueError:
+        return False
+    return True
+
+
+def _stock_of(rows: list[RowMapping], as_of: datetime) -> Stock:
+    levels = tuple(_level_of(row) for row in rows if row["level_id"] is not None)
+    return Stock(sku_of(rows[0]), levels, as_of)
+
+
+def _level_of(row: RowMapping) -> StockLevel:
+    return StockLevel(
+        id=row["level_id"],
+        place=Place(row["sku"], row["code"]),
+        on_hand=row["on_hand"],
+        reserved=row["reserved"],
+        incoming=row["incoming"],
+        safety_stock=row["level_safety"],
+        reorder_point=row["level_reorder"],
+        version=row["version"],
+        updated_at=row["updated_at"],
+    )

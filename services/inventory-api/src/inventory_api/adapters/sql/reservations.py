@@ -1,0 +1,133 @@
+"""Reservations in PostgreSQL. Lines are written only under the lock of their stock level."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import RowMapping, text
+
+from inventory_api.domain.reservation import HeldLine, Reservation, ReservationState, Settlement
+from inventory_api.domain.stock import Place
+
+from .session import Session
+
+_ADD = text("""
+    WITH added AS (
+        INSERT INTO reservations (owner_ref, state, expires_at)
+        VALUES (:owner_ref, 'ACTIVE', clock_timestamp() + make_interval(secs => :ttl_s))
+        RETURNING *
+    ), lines AS (
+        INSERT INTO reservation_lines (reservation_id, level_id, quantity, held, expires_at)
+        SELECT added.id, w.level_id, w.quantity, w.quantity, added.expires_at
+        FROM added, unnest(CAST(:ids AS bigint[]), CAST(:quantities AS bigint[])) AS w (level_id, quantity)
+    )
+    SELECT * FROM added
+""")
+LINES = text("""
+    SELECT r.*, s.sku, p.code FROM reservation_lines r
+    JOIN stock_levels l ON l.id = r.level_id
+    JOIN skus s ON s.id = l.sku_id
+    JOIN locations p ON p.id = l.location_id
+    WHERE r.reservation_id = CAST(:id AS uuid)
+    ORDER BY r.level_id
+""")
+_FIND = text("SELECT *, clock_timestamp() AS seen_at FROM reservations WHERE id = CAST(:id AS uuid)")
+_SETTLE = """
+    WITH settled AS (
+        UPDATE reservation_lines r SET held = r.held - w.quantity, {column} = r.{column} + w.quantity
+        FROM unnest(CAST(:ids AS bigint[]), CAST(:quantities AS bigint[])) AS w (id, quantity)
+        WHERE r.reservation_id = CAST(:id AS uuid) AND r.level_id = w.id
+        RETURNING r.level_id, w.quantity
+    )
+    UPDATE stock_levels l
+    SET reserved = l.reserved - settled.quantity, version = l.version + 1, updated_at = clock_timestamp()
+    FROM settled WHERE l.id = settled.level_id
+"""
+_SETTLEMENTS = {
+    Settlement.CONFIRM: text(_SETTLE.format(column="confirmed")),
+    Settlement.RELEASE: text(_SETTLE.format(column="released")),
+}
+_EXPIRE = text("""
+    WITH held AS (
+        SELECT level_id, held FROM reservation_lines WHERE reservation_id = CAST(:id AS uuid) AND held > 0
+    ), gone AS (
+        UPDATE reservation_lines r SET held = 0, expired = r.expired + held.held FROM held
+        WHERE r.reservation_id = CAST(:id AS uuid) AND r.level_id = held.level_id
+        RETURNING r.level_id, held.held
+    ), closed AS (
+        UPDATE reservations SET state = 'EXPIRED' WHERE id = CAST(:id AS uuid)
+    )
+    UPDATE stock_levels l
+    SET reserved = l.reserved - gone.held, version = l.version + 1, updated_at = clock_timestamp()
+    FROM gone WHERE l.id = gone.level_id
+""")
+_CLOSE = text("UPDATE reservations SET state = :state WHERE id = CAST(:id AS uuid)")
+
+
+class SqlReservations:
+    """Reservations over one session."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    async def add(self, owner_ref: str, lines: Sequence[HeldLine], ttl_s: int) -> Reservation:
+        """Add a reservation with its lines, in one statement."""
+        values = {
+            "owner_ref": owner_ref,
+            "ttl_s": float(ttl_s),
+            "ids": [line.level_id for line in lines],
+            "quantities": [line.quantity for line in lines],
+        }
+        row = (await self._session.execute(_ADD, values)).mappings().one()
+        return _reservation_of(row, tuple(lines))
+
+    async def find(self, reservation_id: str) -> tuple[Reservation, datetime] | None:
+        """Return a reservation and the database's time."""
+        try:
+            name = {"id": str(UUID(reservation_id))}
+        except ValueError:
+            return None
+        row = (await self._session.execute(_FIND, name)).mappings().first()
+        if row is None:
+            return None
+        return _reservation_of(row, await self._lines(reservation_id)), row["seen_at"]
+
+    async def settle(
+        self, reservation_id: str, settlement: Settlement, quantities: Mapping[int, int]
+    ) -> tuple[HeldLine, ...]:
+        """Move quantities out of what is held."""
+        values = {"id": reservation_id, "ids": list(quantities), "quantities": list(quantities.values())}
+        await self._session.execute(_SETTLEMENTS[settlement], values)
+        return await self._lines(reservation_id)
+
+    async def expire(self, reservation_id: str) -> None:
+        """Give back all that is held, and close."""
+        await self._session.execute(_EXPIRE, {"id": reservation_id})
+
+    async def close(self, reservation_id: str, state: ReservationState) -> None:
+        """Write the state."""
+        await self._session.execute(_CLOSE, {"id": reservation_id, "state": state.value})
+
+    async def _lines(self, reservation_id: str) -> tuple[HeldLine, ...]:
+        rows = await self._session.execute(LINES, {"id": reservation_id})
+        return tuple(line_of(row) for row in rows.mappings())
+
+
+def line_of(row: RowMapping) -> HeldLine:
+    """Read a line joined with its place."""
+    line = HeldLine(row["level_id"], Place(row["sku"], row["code"]), row["quantity"], row["held"])
+    return replace(line, confirmed=row["confirmed"], released=row["released"], expired=row["expired"])
+
+
+def _reservation_of(row: RowMapping, lines: tuple[HeldLine, ...]) -> Reservation:
+    return Reservation(
+        id=str(row["id"]),
+        owner_ref=row["owner_ref"],
+        state=ReservationState(row["state"]),
+        lines=lines,
+        created_at=row["created_at"],
+        expires_at=row["expires_at"],
+    )

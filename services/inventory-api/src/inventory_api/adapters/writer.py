@@ -1,0 +1,90 @@
+"""OpenAI as the writer of answers. Its package is loaded with the first call, in a thread."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from inventory_api.application.errors import UnavailableError
+from resilience_guards import Bulkhead, BulkheadFull, CallNotPermitted, CircuitBreaker
+
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI
+
+DEPENDENCY = "openai"
+AT_ONCE = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """Which model, where, and the key to it."""
+
+    base_url: str | None
+    api_key: str | None
+    name: str
+
+
+class OpenAIWriter:
+    """Writes with chat completions: no retries of the package's own, a deadline on each call."""
+
+    def __init__(self, model: Model, breaker: CircuitBreaker, deadline_s: float) -> None:
+        self._model = model
+        self._breaker = breaker
+        self._deadline_s = deadline_s
+        self._places = Bulkhead(AT_ONCE)
+        self._client: AsyncOpenAI | None = None
+        self._connecting = asyncio.Lock()
+
+    async def write(self, task: str, text: str, tokens: int) -> str:
+        """Return what the model writes."""
+        if self._model.api_key is None:
+            raise UnavailableError(DEPENDENCY, "no key is set")
+        try:
+            async with self._places:
+                client = await self._connected()
+                async with self._breaker.guard():
+                    done = await client.chat.completions.create(
+                        model=self._model.name,
+                        max_tokens=tokens,
+                        messages=[{"role": "system", "content": task}, {"role": "user", "content": text}],
+                    )
+            written = done.choices[0].message.content if done.choices else None
+        except CallNotPermitted as refused:
+            raise UnavailableError(DEPENDENCY, "its circuit breaker is open", refused.retry_after_s) from None
+        except BulkheadFull:
+            raise UnavailableError(DEPENDENCY, "too many calls wait for it") from None
+        except Exception as error:
+            raise UnavailableError(DEPENDENCY, f"it does not answer ({type(error).__name__})") from error
+        if not written:
+            raise UnavailableError(DEPENDENCY, "it wrote nothing")
+        return written
+
+    async def check(self) -> None:
+        """Ask for the list of models."""
+        if self._model.api_key is None:
+            return
+        client = await self._connected()
+        async with self._breaker.guard():
+            await client.models.list()
+
+    async def close(self) -> None:
+        """Disconnect."""
+        if self._client is not None:
+            await self._client.close()
+
+    async def _connected(self) -> AsyncOpenAI:
+        async with self._connecting:
+            if self._client is None:
+                self._client = await asyncio.to_thread(self._connect)
+            return self._client
+
+    def _connect(self) -> AsyncOpenAI:
+        from openai import AsyncOpenAI  # noqa: PLC0415 - 40 MB that a replica without questions never needs
+
+        return AsyncOpenAI(
+            api_key=self._model.api_key,
+            base_url=self._model.base_url,
+            max_retries=0,
+            timeout=self._deadline_s,
+        )

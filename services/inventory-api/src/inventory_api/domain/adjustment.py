@@ -1,0 +1,82 @@
+"""A change of what is on hand, and its row in the ledger."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from .errors import (
+    InsufficientStockError,
+    InvalidAdjustmentError,
+    QuantityOutOfRangeError,
+    Shortage,
+)
+from .stock import ON_HAND_MAX, QUANTITY_MAX, Place
+
+
+class Reason(StrEnum):
+    """Why stock changed."""
+
+    RECEIPT = "RECEIPT"
+    SALE = "SALE"
+    RETURN = "RETURN"
+    DAMAGE = "DAMAGE"
+    LOSS = "LOSS"
+    CORRECTION = "CORRECTION"
+
+
+_GROWS = frozenset({Reason.RECEIPT, Reason.RETURN})
+_SHRINKS = frozenset({Reason.SALE, Reason.DAMAGE, Reason.LOSS})
+
+
+@dataclass(frozen=True, slots=True)
+class Adjustment:
+    """What is to change. `reservation_id` names the hold that a sale came from."""
+
+    place: Place
+    delta: int
+    reason: Reason
+    actor: str
+    occurred_at: datetime
+    reference: str | None = None
+    reservation_id: str | None = None
+    command_id: str | None = None
+
+    def __post_init__(self) -> None:
+        if not 1 <= abs(self.delta) <= QUANTITY_MAX:
+            raise InvalidAdjustmentError(f"delta is 1 to {QUANTITY_MAX} or its negative")
+        if self.delta < 0 and self.reason in _GROWS:
+            raise InvalidAdjustmentError(f"{self.reason} adds stock: delta must be positive")
+        if self.delta > 0 and self.reason in _SHRINKS:
+            raise InvalidAdjustmentError(f"{self.reason} takes stock: delta must be negative")
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerEntry:
+    """One row of the ledger; `sequence` counts the rows of its place without gaps from 1."""
+
+    id: int
+    place: Place
+    sequence: int
+    delta: int
+    before: int
+    after: int
+    reason: Reason
+    reference: str | None
+    actor: str
+    occurred_at: datetime
+    recorded_at: datetime
+
+
+def check_change(place: Place, on_hand: int, reserved: int, delta: int) -> None:
+    """Refuse a change that would take held stock or leave the countable range.
+
+    Raises:
+        InsufficientStockError: less would be on hand than is held.
+        QuantityOutOfRangeError: more would be on hand than can be counted exactly.
+    """
+    if on_hand + delta < reserved:
+        raise InsufficientStockError([Shortage(place.sku, place.location, -delta, on_hand - reserved)])
+    if on_hand + delta > ON_HAND_MAX:
+        raise QuantityOutOfRangeError

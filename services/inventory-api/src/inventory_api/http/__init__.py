@@ -1,0 +1,3 @@
+"""The service over HTTP."""
+
+from __future__ import annotations

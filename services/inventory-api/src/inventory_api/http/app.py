@@ -1,0 +1,46 @@
+"""The application: routes, errors, the level on every answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from fastapi import FastAPI
+
+from resilience_runtime import Readiness, build_app
+
+from . import adjustments, catalogue, media, reservations, stock, system
+from .errors import handle_errors
+from .level_header import LevelHeader
+from .measure import Measure, Observe
+from .schemas import ProblemOut
+from .services import Services
+
+_PROBLEM = {"model": ProblemOut, "content": {"application/problem+json": {}}}
+_RESPONSES: dict[int | str, dict[str, Any]] = {
+    404: {**_PROBLEM, "description": "there is none"},
+    409: {**_PROBLEM, "description": "it contradicts the present state; `code` says how"},
+    422: {**_PROBLEM, "description": "the request is not understood, or its Idempotency-Key was used before"},
+    503: {**_PROBLEM, "description": "refused for now: which feature, why, since when, and Retry-After"},
+}
+ROUTERS = (catalogue, stock, reservations, adjustments, media, system)
+
+
+def build(
+    services: Services, readiness: Callable[[], Readiness], startup: Callable[[], Readiness], observe: Observe
+) -> FastAPI:
+    """Build the application over its services."""
+    app = build_app(
+        "Inventory API",
+        readiness,
+        startup=startup,
+        description="Stock, availability and reservations that keep answering. "
+        "Every answer carries the level it was given at in `Resilience-Level`.",
+    )
+    app.state.services = services
+    handle_errors(app, services.switches)
+    for module in ROUTERS:
+        app.include_router(module.router, responses=_RESPONSES)
+    app.add_middleware(Measure, observe=observe)
+    app.add_middleware(LevelHeader, value=services.switches.header)
+    return app

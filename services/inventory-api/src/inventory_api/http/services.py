@@ -1,0 +1,76 @@
+"""What routes work with, and how they get at it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Header
+from pydantic import BaseModel
+from starlette.requests import Request
+
+from inventory_api.application import answering
+from inventory_api.application.assistant import Assistant
+from inventory_api.application.commands import Commands
+from inventory_api.application.images import Images
+from inventory_api.application.stock_reader import StockReader
+from inventory_api.application.store import Store
+from inventory_api.application.switches import Switches
+from inventory_api.domain.gate import Action, Behaviour
+from resilience_guards import CircuitBreaker
+from resilience_runtime import Clock
+
+CALLER = "anonymous"
+"""Until API keys come, everybody is one caller."""
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Everything that a route may use."""
+
+    store: Store
+    stock: StockReader
+    commands: Commands
+    images: Images
+    assistant: Assistant
+    switches: Switches
+    breakers: Mapping[str, CircuitBreaker]
+    feed_age_s: Callable[[], float | None]
+    clock: Clock
+
+
+def _services(request: Request) -> Services:
+    services: Services = request.app.state.services
+    return services
+
+
+Serving = Annotated[Services, Depends(_services)]
+Key = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=255,
+        description="the same key with the same request is done once and answered alike",
+    ),
+]
+
+
+def identify(request: Request, key: str | None, body: BaseModel) -> answering.Request | None:
+    """Return what a repetition is known by: the key, and a digest of method, path and body."""
+    if key is None:
+        return None
+    text = f"{request.method} {request.url.path}\n{body.model_dump_json(exclude_unset=True)}"
+    return answering.Request(CALLER, key, hashlib.sha256(text.encode()).hexdigest())
+
+
+def admitted(action: Action) -> Callable[[Request], Behaviour]:
+    """Return a dependency that refuses an action whose feature is off, before its body is looked at."""
+
+    def admit(request: Request) -> Behaviour:
+        request.state.action = action
+        return _services(request).switches.admit(action)
+
+    return admit

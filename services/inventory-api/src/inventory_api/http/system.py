@@ -1,0 +1,48 @@
+"""What this replica knows of the system's state."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from resilience_contracts import BreakerState
+
+from .rendering import render, respond
+from .schemas import BreakerOut, DegradationOut, FeatureOut
+from .services import Serving
+
+router = APIRouter(prefix="/v1/system", tags=["system"])
+
+
+@router.get("/degradation", response_model=DegradationOut)
+async def degradation(services: Serving) -> Response:
+    """Show the level, each feature and why, and the circuit breakers of this replica."""
+    level = services.switches.level()
+    features = {
+        seen.key: FeatureOut(state=seen.state, because=seen.because, detail=seen.detail, since=seen.since)
+        for seen in services.switches.features()
+    }
+    snapshots = {name: breaker.snapshot() for name, breaker in services.breakers.items()}
+    breakers = {
+        name: BreakerOut(
+            state=BreakerState(seen.state.value),
+            failure_rate=seen.failure_rate,
+            slow_rate=seen.slow_rate,
+            retry_after_s=round(seen.retry_after_s, 3),
+        )
+        for name, seen in snapshots.items()
+    }
+    body = DegradationOut(
+        scope=services.switches.scope,
+        level=level.name if level else "UNKNOWN",
+        rank=int(level.level) if level else None,
+        version=str(level.version) if level else None,
+        stale=level.stale if level else True,
+        cause=level.state.cause if level else None,
+        score=level.state.score if level else None,
+        since=level.state.since if level else None,
+        features=features,
+        breakers=breakers,
+        feed_age_s=services.feed_age_s(),
+    )
+    return respond(render(body, headers={"Cache-Control": "no-store"}))

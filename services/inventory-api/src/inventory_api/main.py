@@ -1,0 +1,236 @@
+"""Wiring: settings and policy, adapters, application, HTTP, running tasks. The only file that knows everything."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from secrets import token_hex
+from typing import NoReturn
+
+from pydantic import SecretStr
+
+from inventory_api import metrics as rows
+from inventory_api.adapters import cache
+from inventory_api.adapters.applier import Applier, Source
+from inventory_api.adapters.backlog import note_commands
+from inventory_api.adapters.breakers import BreakerReports, Identity, Returning, build_breakers, deadline_s
+from inventory_api.adapters.feed import TOPICS, LevelFeed
+from inventory_api.adapters.images import Bucket, S3Images
+from inventory_api.adapters.sql.database import Database, Limits, connect
+from inventory_api.adapters.sql.schema import Schema
+from inventory_api.adapters.sql.store import SqlStore
+from inventory_api.adapters.sql.tidying import Tidying
+from inventory_api.adapters.writer import Model, OpenAIWriter
+from inventory_api.application.assistant import Assistant
+from inventory_api.application.commands import Backlog, Commands
+from inventory_api.application.images import Images
+from inventory_api.application.stock_reader import Ages, StockReader
+from inventory_api.application.switches import Switches
+from inventory_api.http.app import build
+from inventory_api.http.rendering import adjustment_answer
+from inventory_api.http.services import Services
+from inventory_api.readiness import Startup
+from inventory_api.settings import Settings
+from resilience_contracts import Encoded, Policy, PolicyError, Topic, View, default_policy, parse_policy
+from resilience_guards import CircuitBreaker
+from resilience_runtime import (
+    Backoff,
+    Clock,
+    DeadLetters,
+    KafkaPublisher,
+    PublishQueue,
+    ReplicaReader,
+    Snapshot,
+    SystemClock,
+    build_registry,
+    configure_logging,
+    load,
+    run,
+    run_service,
+    serve,
+    serve_metrics,
+)
+from resilience_runtime.settings import EXIT_SETTINGS
+
+SERVICE = "inventory-api"
+READ_DEADLINE_S = 0.28
+"""A read that finds nothing is refused within 300 ms, whatever hangs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """The adapters, connected to nothing yet."""
+
+    database: Database
+    shared: cache.RedisStockCache
+    images: S3Images
+    writer: OpenAIWriter
+
+    async def close(self) -> None:
+        """Let go of all of them."""
+        await self.shared.close()
+        self.images.close()
+        await self.writer.close()
+        await self.database.close()
+
+
+def start() -> None:
+    """Run the service until it is told to stop; never returns."""
+    settings = load(Settings)
+    policy = _policy(settings.resilience_policy_file)
+    configure_logging(settings.log_level, settings.log_format, SERVICE, settings.instance)
+    run_service(lambda: inventory(settings, policy))
+
+
+async def inventory(settings: Settings, policy: Policy) -> int:
+    """Run every task of the service side by side; returns the exit code."""
+    clock, rng = SystemClock(), Random()  # noqa: S311 - spreads waits, guards nothing
+    source = f"/services/{SERVICE}/{settings.instance}"
+    breakers = build_breakers(policy, {"openai": _refused_by_content}, rng)
+    outside = _outside(settings, policy, breakers)
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(outside.close)
+        publisher = await stack.enter_async_context(KafkaPublisher(settings.kafka_bootstrap_servers, SERVICE))
+        queue = PublishQueue(publisher, settings.publish_capacity, clock)
+        letters = DeadLetters(publisher)
+        view = View(policy)
+        feed = LevelFeed(view, Snapshot(settings.state_dir / f"{SERVICE}-view.json"))
+        feed.restore()
+        backlog = Backlog()
+        levels = ReplicaReader(
+            settings.kafka_bootstrap_servers,
+            TOPICS,
+            feed.apply,
+            feed.forget,
+            on_bad=letters.for_stage("apply"),
+            client_id=settings.instance,
+        )
+        commands = ReplicaReader(
+            settings.kafka_bootstrap_servers,
+            (Topic.COMMANDS,),
+            note_commands(backlog),
+            client_id=settings.instance,
+        )
+        store = SqlStore(outside.database)
+        switches = Switches(view, settings.resilience_scope, clock, rng)
+        stock = StockReader(store, outside.shared, switches, clock, _ages(settings))
+        services = Services(
+            store=store,
+            stock=stock,
+            commands=Commands(publisher, store, clock, source, backlog),
+            images=Images(outside.images, switches),
+            assistant=Assistant(outside.writer, stock, store, switches),
+            switches=switches,
+            breakers=breakers,
+            feed_age_s=levels.last_record_age_s,
+            clock=clock,
+        )
+        applier = Applier(
+            Source(
+                settings.kafka_bootstrap_servers,
+                settings.database_url.get_secret_value(),
+                settings.instance,
+                settings.commands_per_s,
+            ),
+            store,
+            render=adjustment_answer,
+            letters=letters,
+            clock=clock,
+            changed=stock.changed,
+        )
+        identity = Identity(settings.resilience_scope, settings.instance, token_hex(4), source)
+
+        def offer(encoded: Encoded) -> None:
+            queue.offer(*encoded)
+
+        reports = BreakerReports(breakers, policy, identity, clock, offer)
+        schema = Schema(settings.database_url.get_secret_value(), clock, Backoff(rng, most_s=5.0))
+        startup = Startup(clock, settings.ready_after_s)
+        startup.restored = feed.restored
+        metrics = build_registry(rows.METRICS)
+        rows.watch(metrics, services=services, applier=applier, reports=reports, queue=queue, schema=schema)
+        app = build(services, startup.check, startup.check, rows.observe_requests(metrics))
+        return await run(
+            serve(app, settings.host, settings.port),
+            serve_metrics(metrics, settings.host, settings.metrics_port),
+            schema.prepare(),
+            levels.run(),
+            commands.run(),
+            _note_caught_up(levels, startup),
+            feed.keep(),
+            queue.run(),
+            reports.run(),
+            applier.run(),
+            Tidying(outside.database, clock).run(),
+            *(task.run() for task in _returning(outside, breakers, clock)),
+        )
+
+
+async def _note_caught_up(levels: ReplicaReader, startup: Startup) -> None:
+    await levels.wait_caught_up()
+    startup.caught_up = True
+
+
+def _outside(settings: Settings, policy: Policy, breakers: Mapping[str, CircuitBreaker]) -> Outside:
+    limits = Limits(
+        settings.database_writers,
+        settings.database_readers,
+        settings.database_queue_s,
+        deadline_s(policy, "postgresql"),
+    )
+    engine = connect(settings.database_url.get_secret_value(), limits, settings.instance)
+    redis = cache.connect(settings.redis_url.get_secret_value(), deadline_s(policy, "redis"))
+    bucket = Bucket(
+        settings.s3_endpoint_url,
+        settings.s3_bucket,
+        settings.aws_region,
+        _revealed(settings.aws_access_key_id),
+        _revealed(settings.aws_secret_access_key),
+    )
+    model = Model(settings.openai_base_url, _revealed(settings.openai_api_key), settings.openai_model)
+    return Outside(
+        Database(engine, breakers["postgresql"], limits),
+        cache.RedisStockCache(redis, breakers["redis"], settings.stock_hard_age_s),
+        S3Images(bucket, breakers["s3"], deadline_s(policy, "s3")),
+        OpenAIWriter(model, breakers["openai"], deadline_s(policy, "openai")),
+    )
+
+
+def _returning(outside: Outside, breakers: Mapping[str, CircuitBreaker], clock: Clock) -> list[Returning]:
+    checks = {
+        "postgresql": outside.database.check,
+        "redis": outside.shared.check,
+        "s3": outside.images.check,
+        "openai": outside.writer.check,
+    }
+    return [Returning(breakers[name], check, clock) for name, check in checks.items()]
+
+
+def _ages(settings: Settings) -> Ages:
+    return Ages(
+        settings.stock_soft_age_s, settings.stock_hard_age_s, settings.stock_cached_skus, READ_DEADLINE_S
+    )
+
+
+def _refused_by_content(error: Exception) -> bool:
+    return getattr(error, "status_code", None) == 400  # noqa: PLR2004 - HTTP: the request, not the service
+
+
+def _revealed(secret: SecretStr | None) -> str | None:
+    return secret.get_secret_value() if secret else None
+
+
+def _policy(path: Path | None) -> Policy:
+    try:
+        return parse_policy(path.read_text(encoding="utf-8")) if path else default_policy()
+    except (OSError, UnicodeDecodeError, PolicyError) as error:
+        _refuse(*(f"RESILIENCE_POLICY_FILE={path}: {line}" for line in str(error).splitlines()))
+
+
+def _refuse(*lines: str) -> NoReturn:
+    print(*lines, sep="\n", file=sys.stderr)  # noqa: T201 - logging is not set up before settings are
+    raise SystemExit(EXIT_SETTINGS)

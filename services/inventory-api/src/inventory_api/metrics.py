@@ -1,0 +1,125 @@
+"""Every metric of this service, declared once."""
+
+from __future__ import annotations
+
+from inventory_api.adapters.applier import Applier
+from inventory_api.adapters.breakers import BreakerReports
+from inventory_api.adapters.sql.schema import Schema
+from inventory_api.http.measure import Observe
+from inventory_api.http.services import Services
+from resilience_guards import State
+from resilience_runtime import Kind, Metric, Metrics, PublishQueue
+
+REQUESTS = Metric(
+    "inventory_http_request_duration_seconds",
+    Kind.HISTOGRAM,
+    "Time to answer a request.",
+    ("method", "route", "status"),
+    (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5),
+)
+LEVEL = Metric("inventory_level_rank", Kind.GAUGE, "Level in force: 0 OPTIMAL to 4 EMERGENCY; -1 unknown.")
+FEED_AGE = Metric(
+    "inventory_level_feed_age_seconds", Kind.GAUGE, "Age of the newest record of the level feed."
+)
+BREAKER_STATE = Metric(
+    "inventory_breaker_state", Kind.GAUGE, "1 for the state that a breaker is in.", ("dependency", "state")
+)
+BREAKER_REFUSED = Metric(
+    "inventory_breaker_refused_total", Kind.COUNTER, "Calls that a breaker refused.", ("dependency",)
+)
+BREAKER_CHANGES = Metric(
+    "inventory_breaker_changes_total", Kind.COUNTER, "Changes of a breaker's state.", ("dependency", "state")
+)
+STOCK_READS = Metric(
+    "inventory_stock_reads_total", Kind.COUNTER, "SKUs read, by where the answer was.", ("layer",)
+)
+COMMANDS = Metric(
+    "inventory_commands_total",
+    Kind.COUNTER,
+    "Records taken out of the command log, by outcome.",
+    ("outcome",),
+)
+COMMANDS_WAITING = Metric(
+    "inventory_commands_waiting",
+    Kind.GAUGE,
+    "Commands not applied yet; -1 where another replica applies them.",
+)
+REPORTS_DROPPED = Metric(
+    "inventory_health_reports_dropped_total", Kind.COUNTER, "Breaker reports dropped while Kafka was away."
+)
+SCHEMA_READY = Metric("inventory_schema_ready", Kind.GAUGE, "Whether the database's schema is up to date.")
+
+METRICS = (
+    REQUESTS,
+    LEVEL,
+    FEED_AGE,
+    BREAKER_STATE,
+    BREAKER_REFUSED,
+    BREAKER_CHANGES,
+    STOCK_READS,
+    COMMANDS,
+    COMMANDS_WAITING,
+    REPORTS_DROPPED,
+    SCHEMA_READY,
+)
+
+
+def observe_requests(metrics: Metrics) -> Observe:
+    """Return what is told of each answer."""
+    histogram = metrics.histogram(REQUESTS)
+
+    def observe(method: str, route: str, status: int, took_s: float) -> None:
+        histogram.labels(method, route, str(status)).observe(took_s)
+
+    return observe
+
+
+def watch(
+    metrics: Metrics,
+    *,
+    services: Services,
+    applier: Applier,
+    reports: BreakerReports,
+    queue: PublishQueue,
+    schema: Schema,
+) -> None:
+    """Let the metrics be read where their values are."""
+
+    def level() -> float:
+        seen = services.switches.level()
+        return float(seen.level) if seen else -1
+
+    def states() -> dict[tuple[str, ...], float]:
+        breakers = services.breakers.items()
+        return {
+            (name, state.value): float(breaker.state is state)
+            for name, breaker in breakers
+            for state in State
+        }
+
+    def waiting() -> float:
+        return -1 if applier.waiting is None else applier.waiting
+
+    def outcomes() -> dict[tuple[str, ...], float]:
+        return {
+            ("applied",): applier.applied,
+            ("exception",): applier.exceptions,
+            ("unreadable",): applier.unreadable,
+        }
+
+    def changes() -> dict[tuple[str, ...], float]:
+        return {labels: float(number) for labels, number in reports.changes.items()}
+
+    def refused() -> dict[tuple[str, ...], float]:
+        return {(name,): breaker.snapshot().refused_total for name, breaker in services.breakers.items()}
+
+    metrics.watch(LEVEL, level)
+    metrics.watch(FEED_AGE, lambda: services.feed_age_s() or 0.0)
+    metrics.watch(BREAKER_STATE, states)
+    metrics.watch(BREAKER_REFUSED, refused)
+    metrics.watch(BREAKER_CHANGES, changes)
+    metrics.watch(STOCK_READS, lambda: {(layer.value,): n for layer, n in services.stock.served.items()})
+    metrics.watch(COMMANDS, outcomes)
+    metrics.watch(COMMANDS_WAITING, waiting)
+    metrics.watch(REPORTS_DROPPED, lambda: queue.dropped)
+    metrics.watch(SCHEMA_READY, lambda: float(schema.ready))

@@ -1,0 +1,63 @@
+"""Bring the database of DATABASE_URL to a revision (default: the newest), one process at a time.
+
+A process of its own: Alembic and its templates never burden the memory of the service.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+from importlib import resources
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, NullPool, text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from inventory_api.adapters.sql.url import to_async
+
+LOCK = 7_267_001
+"""Advisory lock that replicas starting together queue on."""
+
+
+def main() -> None:
+    """Read the arguments and migrate."""
+    parser = argparse.ArgumentParser(prog="python -m inventory_api.migrations", description=__doc__)
+    parser.add_argument("revision", nargs="?", default="head", help="a revision; a lower one migrates down")
+    arguments = parser.parse_args()
+    asyncio.run(migrate(os.environ["DATABASE_URL"], arguments.revision))
+
+
+async def migrate(url: str, revision: str = "head") -> None:
+    """Migrate up or down to a revision."""
+    engine = create_async_engine(to_async(url), poolclass=NullPool)
+    try:
+        async with engine.connect() as connection:
+            await connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": LOCK})
+            await connection.commit()
+            await connection.run_sync(_run, revision)
+            await connection.commit()
+    finally:
+        await engine.dispose()
+
+
+def _run(connection: Connection, revision: str) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(resources.files("inventory_api").joinpath("migrations")))
+    config.attributes["connection"] = connection
+    if revision == "head" or revision > _current(connection):
+        command.upgrade(config, revision)
+    else:
+        command.downgrade(config, revision)
+
+
+def _current(connection: Connection) -> str:
+    found = connection.execute(text("SELECT to_regclass('alembic_version') IS NOT NULL")).scalar_one()
+    current = connection.execute(text("SELECT version_num FROM alembic_version")).scalar() if found else None
+    connection.commit()
+    return str(current or "")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,49 @@
+"""Every setting of this service, from the environment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+
+from resilience_contracts.events import Scope
+from resilience_runtime import HttpSettings, KafkaSettings, LogSettings, Port, RuntimeSettings
+
+
+class Settings(HttpSettings, KafkaSettings, LogSettings, RuntimeSettings):
+    """Deadlines of dependencies are not here: they are in the policy."""
+
+    port: Port = 9000
+    metrics_port: Port = 9100
+    resilience_scope: Scope = "default"
+    resilience_policy_file: Path | None = None
+
+    database_url: SecretStr = SecretStr("postgresql://inventory@127.0.0.1:5433/inventory")
+    database_writers: int = Field(default=4, ge=1, le=64, description="transactions at once")
+    database_readers: int = Field(default=4, ge=1, le=64, description="reads at once")
+    database_queue_s: float = Field(default=5.0, gt=0, le=60, description="longest wait for one of them")
+    redis_url: SecretStr = SecretStr("redis://127.0.0.1:6380/0")
+    stock_soft_age_s: float = Field(
+        default=1.0, ge=0, le=60, description="a cached number older is read again"
+    )
+    stock_hard_age_s: float = Field(
+        default=900.0, gt=0, le=86_400, description="a last known value older is no answer"
+    )
+    stock_cached_skus: int = Field(default=10_000, ge=1, description="kept in this process")
+    commands_per_s: float = Field(default=200.0, gt=0, description="pace at which the command log is applied")
+    publish_capacity: int = Field(default=1000, ge=1, description="breaker reports kept while Kafka is away")
+    ready_after_s: float = Field(
+        default=10.0,
+        ge=0,
+        le=300,
+        description="ready even if no level was heard by then: features as `unknown`",
+    )
+
+    s3_endpoint_url: str | None = None
+    s3_bucket: str = "inventory"
+    aws_region: str = "eu-central-1"
+    aws_access_key_id: SecretStr | None = None
+    aws_secret_access_key: SecretStr | None = None
+    openai_base_url: str | None = None
+    openai_api_key: SecretStr | None = None
+    openai_model: str = "gpt-4o-mini"
