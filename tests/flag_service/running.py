@@ -54,7 +54,7 @@ class Replica:
         """Return a feature as it is shown."""
         answer = await self.client.get("/v1/features")
         features: list[dict[str, Any]] = answer.json()["features"]
-        return [feature for feature in features if feature["key"] == key][0]
+        return next(feature for feature in features if feature["key"] == key)
 
     async def until_state(self, key: str, state: str) -> dict[str, Any]:
         """Wait until a feature has a state."""
@@ -63,7 +63,8 @@ class Replica:
             feature = await self.feature(key)
             return feature if feature["state"] == state else None
 
-        return await until(shown)
+        found: dict[str, Any] = await until(shown)
+        return found
 
 
 async def until(condition: Callable[[], Any]) -> Any:

@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -35,6 +35,7 @@ from resilience_contracts import (
 )
 from resilience_runtime import KafkaPublisher, create_key
 from tests.contracts.states import hold_set, level_changed, level_state
+from tests.flag_service.running import until
 
 HELD = "integrations.ai_assistant"
 MEGABYTE = 1024 * 1024
@@ -143,9 +144,9 @@ class World:
 
 
 @pytest.fixture(scope="module")
-def topics(kafka_bootstrap: str) -> Iterator[str]:
+def topics(kafka_bootstrap: str) -> str:
     apply_declared(kafka_bootstrap)
-    yield kafka_bootstrap
+    return kafka_bootstrap
 
 
 @pytest.fixture
@@ -202,9 +203,11 @@ async def test_a_hold_ends_on_time_on_both_replicas_and_its_end_is_written(world
 
     late_s = (datetime.now(UTC) - datetime.fromisoformat(hold["expires_at"])).total_seconds()
     assert 0 <= late_s < 1
-    async with asyncio.timeout(WAIT_S):
-        while not [entry for entry in await world.audit() if entry.action == "hold.expire"]:
-            await asyncio.sleep(0.05)
+
+    async def expired() -> bool:
+        return any(entry.action == "hold.expire" for entry in await world.audit())
+
+    await until(expired)
     assert not list(faults(await world.audit()))
 
 
@@ -229,9 +232,11 @@ async def test_it_starts_without_kafka_from_its_snapshot_and_catches_up_later(wo
 
     back = await world.flags()
     await world.tell(Level.OPTIMAL, 2)
-    async with asyncio.timeout(WAIT_S):
-        while (await back.until_state(FeatureState.FALLBACK))["automatic"] != "ENABLED":
-            await asyncio.sleep(0.01)
+
+    async def caught_up() -> bool:
+        return bool((await back.until_state(FeatureState.FALLBACK))["automatic"] == "ENABLED")
+
+    await until(caught_up)
     assert (await back.put(world.scope, state="DISABLED")).status_code == 200
     entries = await world.audit()
     assert [entry.sequence for entry in entries] == [0, 1]
@@ -271,9 +276,10 @@ async def test_garbage_stops_nothing_and_each_lands_among_the_dead_letters_with_
         letters = [letter for letter in await world.records(f"{topic}.dlq") if letter.key == key]
         return [dict(letter.headers)["dlq_error_message"].decode() for letter in letters]
 
-    async with asyncio.timeout(WAIT_S):
-        while len(await reasons(Topic.HOLDS)) < 5 or len(await reasons(Topic.LEVELS)) < 5:
-            await asyncio.sleep(0.1)
+    async def all_there() -> bool:
+        return len(await reasons(Topic.HOLDS)) == 5 and len(await reasons(Topic.LEVELS)) == 5
+
+    await until(all_there)
     text = " | ".join(await reasons(Topic.HOLDS))
     assert "value is empty" in text
     assert "900000 bytes" in text
@@ -320,7 +326,7 @@ async def test_it_is_small_says_how_it_is_and_stops_fast_with_streams_open(world
     async with flags.client.stream("GET", "/v1/stream") as stream:
         lines = stream.aiter_lines()
         assert await anext(lines) == "event: snapshot"
-        metrics = httpx.get(flags.metrics_url, trust_env=False).text
+        metrics = (await flags.client.get(flags.metrics_url)).text
         rss_mib = psutil.Process(flags.process.pid).memory_info().rss / MEGABYTE
         began_s = asyncio.get_running_loop().time()
 

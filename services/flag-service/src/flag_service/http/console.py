@@ -25,6 +25,8 @@ from flag_service.domain.picture import Picture
 from flag_service.domain.switchboard import Switchboard
 from resilience_contracts import (
     LEVEL_TARGET,
+    Because,
+    DecidedBy,
     FeatureState,
     FeatureView,
     HoldSet,
@@ -41,6 +43,13 @@ from .models import HoldIn
 CHANGES_SHOWN = 20
 FORM_LIMIT = 600
 DURATIONS = ((900, "15 minutes"), (3_600, "1 hour"), (14_400, "4 hours"), (86_400, "24 hours"))
+DECIDED_BY = {
+    DecidedBy.SCORE: "the overall score",
+    DecidedBy.FLOOR: "a guard rail: at least this bad",
+    DecidedBy.CEILING: "a guard rail: at most this bad",
+    DecidedBy.HOLD: "an operator's hold",
+    DecidedBy.MONITOR_LOST: "the loss of monitoring",
+}
 NOTICES = {"set": "The hold is set.", "ended": "The hold has ended."}
 SECURITY_HEADERS = {
     "Content-Security-Policy": "default-src 'self'; base-uri 'none'; form-action 'self'; "
@@ -64,6 +73,16 @@ class _Given(BaseModel):
     reason: str = ""
     expires_in_s: int = 3_600
     allow_better: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Now:
+    """What a target is now, and whether that is by its hold."""
+
+    state: str
+    detail: str
+    held: HoldSet | None
+    in_force: bool
 
 
 def static_files() -> StaticFiles:
@@ -100,6 +119,7 @@ class Console:
             "state.html",
             picture=picture,
             level=level,
+            decided_by=DECIDED_BY[level.state.decided_by] if level else None,
             now=now,
             stale=level is None or level.stale,
             fresh_for_s=_fresh_for_s(level, now),
@@ -119,8 +139,8 @@ class Console:
         *,
         scope: Field,
         target: Field,
-        key: Field,
-        action: Field,
+        key: Field = "",
+        action: Field = "set",
         if_match: Field = "",
         choice: Field = "",
         reason: Field = "",
@@ -147,7 +167,6 @@ class Console:
         now = _now(picture, target)
         if now is None or not self.switchboard.knows(scope):
             return RedirectResponse("/", 303)
-        state, detail, held = now
         return self._page(
             "hold.html",
             problem.details.status if problem else 200,
@@ -155,10 +174,9 @@ class Console:
             target=target,
             given=given,
             problem=_shown_problem(problem),
-            now_state=state,
-            now_detail=detail,
-            held=held,
-            tag=tag(held) if held else "",
+            now=now,
+            held=now.held,
+            tag=tag(now.held) if now.held else "",
             choices=[choice.name for choice in (Level if target == LEVEL_TARGET else FeatureState)],
             durations=DURATIONS,
         )
@@ -197,15 +215,17 @@ def _asked(given: _Given, target: str) -> HoldIn:
         raise Problem(422, "hold-invalid", f"{first['loc'][0]}: {first['msg']}") from error
 
 
-def _now(picture: Picture, target: str) -> tuple[str, str, HoldSet | None] | None:
+def _now(picture: Picture, target: str) -> _Now | None:
     if target == LEVEL_TARGET:
         level = picture.level
-        state, detail = (
-            (level.name, level.state.cause) if level else ("UNKNOWN", "nothing has been heard yet")
-        )
-        return state, detail, picture.level_hold
+        if level is None:
+            return _Now("UNKNOWN", "nothing has been heard yet", picture.level_hold, in_force=False)
+        by_hold = level.state.decided_by is DecidedBy.HOLD
+        return _Now(level.name, level.state.cause, picture.level_hold, in_force=by_hold)
     feature = next((feature for feature in picture.features if feature.key == target), None)
-    return (feature.state.value, feature.detail, feature.hold) if feature else None
+    if feature is None:
+        return None
+    return _Now(feature.state.value, feature.detail, feature.hold, in_force=feature.because is Because.HOLD)
 
 
 def _shown_problem(problem: Problem | None) -> Mapping[str, Any] | None:
