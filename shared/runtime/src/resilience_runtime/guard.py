@@ -5,11 +5,10 @@ from __future__ import annotations
 import uuid
 
 import structlog
-from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from .problem import ErrorShape, ProblemDetails
+from .problem import ErrorShape, Problem, ProblemDetails
 
 log = structlog.get_logger(__name__)
 
@@ -67,7 +66,7 @@ class Guard:
             message = await receive()
             read += len(message.get("body", b""))
             if read > self._max_body_bytes:
-                raise HTTPException(413, self._too_large().detail)
+                raise Problem(413, self._too_large().code, self._too_large().detail)
             return message
 
         return counted

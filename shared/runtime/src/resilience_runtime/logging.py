@@ -39,16 +39,16 @@ class RateLimit(logging.Filter):
         """Decide on a record."""
         kind = (record.name, str(record.msg)[:200])
         now_s = self._monotonic()
-        start_s, seen = self._seen.get(kind, (now_s, 0))
+        start_s, seen = self._seen.get(kind, (float("-inf"), 0))
         if now_s - start_s < self._window_s:
             self._seen[kind] = (start_s, seen + 1)
             return seen < self._lines
         if seen > self._lines:
             record.__dict__["held_back"] = seen - self._lines
-        self._remember(kind, now_s)
+        self._begin(kind, now_s)
         return True
 
-    def _remember(self, kind: tuple[str, str], now_s: float) -> None:
+    def _begin(self, kind: tuple[str, str], now_s: float) -> None:
         if len(self._seen) >= MAX_KEYS:
             self._seen.clear()
         self._seen[kind] = (now_s, 1)
@@ -117,4 +117,5 @@ def _route(formatter: logging.Formatter, level: LogLevel) -> None:
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logging.getLogger(name).handlers.clear()
         logging.getLogger(name).propagate = True
-    logging.getLogger("uvicorn.error").setLevel(max(logging.WARNING, logging.getLevelName(level)))
+    for name in ("uvicorn.error", "httpx", "httpcore"):  # a line for each request and connection
+        logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLevelName(level)))

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, make_asgi_app
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -105,6 +105,10 @@ class Metrics:
         self.registry.unregister(self._find(metric, MetricWrapperBase))
         self.registry.register(_Watched(metric, read))
 
+    def application(self) -> Callable[..., Any]:
+        """Return an ASGI application that answers with every metric."""
+        return make_asgi_app(self.registry)
+
     def _find(self, metric: Metric, kind: type[M]) -> M:
         built = self._built.get(metric)
         if not isinstance(built, kind):
@@ -143,4 +147,4 @@ async def serve_metrics(metrics: Metrics, host: str, port: int) -> None:
     Raises:
         StartupError: the port is taken.
     """
-    await serve(make_asgi_app(metrics.registry), host, port, variable="METRICS_PORT")
+    await serve(metrics.application(), host, port, variable="METRICS_PORT")

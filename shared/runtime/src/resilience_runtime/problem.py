@@ -12,6 +12,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 MEDIA_TYPE = "application/problem+json"
+# As RFC 9110 has them; Python before 3.13 has the older ones.
+RENAMED = {
+    413: "Content Too Large",
+    414: "URI Too Long",
+    416: "Range Not Satisfiable",
+    422: "Unprocessable Content",
+}
 TYPE_PREFIX = "tag:retail-resilience.invalid,2026:problems/"
 
 _SCHEMA = {
@@ -96,7 +103,9 @@ ErrorShape = Callable[[Request, ProblemDetails], Response]
 
 
 def phrase(status: int) -> str:
-    """Return the reason phrase of a status."""
+    """Return the reason phrase of a status, the same under every version of Python."""
+    if status in RENAMED:
+        return RENAMED[status]
     try:
         return HTTPStatus(status).phrase
     except ValueError:

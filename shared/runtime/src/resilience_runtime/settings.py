@@ -14,6 +14,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 EXIT_SETTINGS = 2
 
+# Every part has it, as pydantic gives a class of many parts the settings of the last one.
+CONFIG = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True, hide_input_in_errors=True)
+
 Port = Annotated[int, Field(ge=0, le=65_535)]
 
 
@@ -46,9 +49,7 @@ class RuntimeSettings(BaseSettings):
         state_dir: directory of the small files that outlive a restart.
     """
 
-    model_config = SettingsConfigDict(
-        frozen=True, extra="ignore", env_ignore_empty=True, hide_input_in_errors=True
-    )
+    model_config = CONFIG
 
     instance: Annotated[
         str, Field(default_factory=default_instance, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
@@ -59,12 +60,16 @@ class RuntimeSettings(BaseSettings):
 class LogSettings(BaseSettings):
     """How to log."""
 
+    model_config = CONFIG
+
     log_level: LogLevel = LogLevel.INFO
     log_format: LogFormat = LogFormat.JSON
 
 
 class HttpSettings(BaseSettings):
     """Where to listen. A service has its own default ports; 0 is any free one."""
+
+    model_config = CONFIG
 
     host: str = "127.0.0.1"
     port: Port = 0
@@ -73,6 +78,8 @@ class HttpSettings(BaseSettings):
 
 class KafkaSettings(BaseSettings):
     """Where Kafka is."""
+
+    model_config = CONFIG
 
     kafka_bootstrap_servers: Annotated[str, Field(min_length=1)] = "127.0.0.1:9092"
 

@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from starlette.responses import StreamingResponse
+
+from resilience_runtime import (
+    Kind,
+    Metric,
+    Readiness,
+    StartupError,
+    build_app,
+    build_registry,
+    configure_logging,
+    serve,
+)
+
+
+@asynccontextmanager
+async def served(app: FastAPI) -> AsyncIterator[tuple[str, asyncio.Task[None]]]:
+    bound: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    task = asyncio.create_task(serve(app, "127.0.0.1", 0, on_bound=bound.set_result))
+    try:
+        yield f"http://127.0.0.1:{await bound}", task
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+
+
+def application() -> FastAPI:
+    return build_app("Test", lambda: Readiness(ready=True))
+
+
+async def test_an_application_is_served_until_it_is_cancelled() -> None:
+    async with served(application()) as (url, task):
+        async with httpx.AsyncClient(trust_env=False) as http:
+            answer = await http.get(f"{url}/health/ready")
+        task.cancel()
+        await asyncio.wait({task}, timeout=5)
+
+        assert answer.status_code == 200
+        assert "server" not in answer.headers
+        assert task.cancelled()
+
+
+async def test_a_request_in_flight_is_finished_before_the_end() -> None:
+    app = application()
+    arrived, go_on = asyncio.Event(), asyncio.Event()
+
+    @app.get("/slow")
+    async def slow() -> str:
+        arrived.set()
+        await go_on.wait()
+        return "done"
+
+    async with served(app) as (url, task), httpx.AsyncClient(trust_env=False) as http:
+        request = asyncio.create_task(http.get(f"{url}/slow"))
+        await arrived.wait()
+        task.cancel()
+        await asyncio.sleep(0)
+        go_on.set()
+
+        assert (await request).json() == "done"
+
+
+async def test_an_error_after_the_answer_began_breaks_it_off_and_is_logged_once(
+    logging_restored: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure_logging("INFO", "json", "test", "one")
+    app = application()
+
+    @app.get("/half")
+    async def half() -> StreamingResponse:
+        async def parts() -> AsyncIterator[bytes]:
+            yield b"half"
+            raise ZeroDivisionError
+
+        return StreamingResponse(parts())
+
+    async with served(app) as (url, _), httpx.AsyncClient(trust_env=False) as http:
+        with pytest.raises(httpx.RemoteProtocolError):
+            await http.get(f"{url}/half")
+
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert sum("exception" in line for line in lines) == 1
+
+
+async def test_a_port_that_is_taken_is_one_line_that_names_the_variable() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+
+        with pytest.raises(StartupError) as error:
+            await serve(application(), "127.0.0.1", port, variable="METRICS_PORT")
+
+    assert str(error.value).startswith(f"METRICS_PORT={port}")
+    assert "\n" not in str(error.value)
+
+
+async def test_a_host_that_is_not_ours_is_one_line_too() -> None:
+    with pytest.raises(StartupError, match="PORT=0 on 192"):
+        await serve(application(), "192.0.2.1", 0)
+
+
+async def test_an_application_that_does_not_start_is_an_error_and_not_the_end_of_the_process() -> None:
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        if True:
+            raise ZeroDivisionError
+        yield
+
+    app = build_app("Test", lambda: Readiness(ready=True), lifespan=lifespan)
+
+    with pytest.raises(RuntimeError, match="did not start"):
+        await serve(app, "127.0.0.1", 0)
+
+
+async def test_metrics_are_served_on_a_port_of_their_own() -> None:
+    waiting = Metric("things_waiting", Kind.GAUGE, "Things that wait.")
+    metrics = build_registry((waiting,))
+    metrics.gauge(waiting).set(4)
+    bound: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    task = asyncio.create_task(serve(metrics.application(), "127.0.0.1", 0, on_bound=bound.set_result))
+
+    async with httpx.AsyncClient(trust_env=False) as http:
+        answer = await http.get(f"http://127.0.0.1:{await bound}/metrics")
+    task.cancel()
+    await asyncio.wait({task})
+
+    assert "things_waiting 4.0" in answer.text
