@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
+from typing import NamedTuple
 
+from resilience_cli.main import run
 from resilience_cli.stack import PARTS, StackState, private_ports, read_state, stop_leftovers, variable_of
 
 RESILIENCE = Path(sys.executable).parent / "resilience"
@@ -23,6 +26,12 @@ def until(what: str, look: Callable[[], object], timeout_s: float = 30) -> None:
             return
         time.sleep(0.05)
     raise AssertionError(f"not within {timeout_s:g} s: {what}")
+
+
+class Called(NamedTuple):
+    code: int
+    out: str
+    err: str
 
 
 class Command:
@@ -43,6 +52,13 @@ class Command:
             timeout=60,
             check=False,
         )
+
+    def call(self, *words: str) -> Called:
+        """Run in this process: quicker by the loading of everything."""
+        stdout, stderr = io.StringIO(), io.StringIO()
+        with patched(self.env), redirect_stdout(stdout), redirect_stderr(stderr):
+            code = run(words)
+        return Called(code, stdout.getvalue(), stderr.getvalue())
 
     def up(self, *parts: str, **env: str) -> subprocess.CompletedProcess[str]:
         """Start with some parts alone and wait for the end: for what cannot start."""
@@ -78,3 +94,14 @@ class Command:
 
 def _without(parts: tuple[str, ...]) -> list[str]:
     return [word for part in PARTS if part not in parts for word in ("--without", part)]
+
+
+@contextmanager
+def patched(env: Mapping[str, str]) -> Iterator[None]:
+    before = dict(os.environ)
+    os.environ.update(env)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)

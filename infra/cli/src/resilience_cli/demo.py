@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from contextlib import suppress
 from typing import Any
 
 import httpx
@@ -41,6 +43,23 @@ def seed(base_url: str) -> None:
             for (code, _, _), quantity in zip(LOCATIONS, stock, strict=True):
                 if quantity:
                     _receive(shop, sku, code, quantity)
+
+
+def await_level(flags_url: str, timeout_s: float = 15) -> None:
+    """Wait until a first level is known.
+
+    Raises:
+        StackError: none comes.
+    """
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        with suppress(httpx.HTTPError, ValueError):
+            if httpx.get(f"{flags_url}/v1/levels", timeout=2, trust_env=False).json()["levels"]:
+                return
+        time.sleep(0.1)
+    raise StackError(
+        f"no level is known after {timeout_s:g} s", "read the logs of health-monitor and degradation-engine"
+    )
 
 
 def _receive(shop: httpx.Client, sku: str, location: str, quantity: int) -> None:

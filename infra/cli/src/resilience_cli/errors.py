@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class StackError(Exception):
-    """Something about the stack is wrong and its user can mend it."""
+    """Something about the stack is wrong and its user can mend it.
 
-    def __init__(self, message: str, remedy: str) -> None:
+    Args:
+        message: what is wrong, without a full stop.
+        remedy: what helps.
+        evidence: lines of a log that show more, for whoever wants to know.
+    """
+
+    def __init__(self, message: str, remedy: str, evidence: Sequence[str] = ()) -> None:
         super().__init__(f"{message}: {remedy}")
         self.message = message
         self.remedy = remedy
+        self.evidence = evidence

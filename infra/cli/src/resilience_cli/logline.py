@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Sequence
 
 LONGEST = 240
+FRAME = re.compile(r"\s+(at |File \"|\.\.\. \d+ more)|Traceback")
+COMPLAINT = re.compile(r"FATAL|PANIC|ERROR|Error\b|Exception|crashed")
 PLAIN = {"event", "level", "logger", "timestamp", "exception", "service", "instance"}
 
 
@@ -17,6 +21,17 @@ def readable(line: str) -> list[str]:
     time = str(entry.get("timestamp", ""))[11:23]
     head = f"{time} {entry.get('level', '')}: {entry['event']} {rest}".rstrip()
     return [head, *str(entry.get("exception", "")).splitlines()]
+
+
+def telling(lines: Sequence[str]) -> str:
+    """Pick the line that says why a process ended: its last complaint, else its last line."""
+    complaints = [line for line in lines if COMPLAINT.search(line)]
+    return (complaints or list(lines) or ["it wrote nothing"])[-1]
+
+
+def brief(lines: Sequence[str]) -> list[str]:
+    """Leave out the frames of tracebacks and shorten the rest."""
+    return [gist(line) for line in lines if not FRAME.match(line)]
 
 
 def gist(line: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Sequence
 
 import structlog
 import typer
@@ -32,18 +33,26 @@ app.add_typer(chaos.app, name="chaos")
 app.add_typer(topics.app, name="topics")
 
 
+def run(arguments: Sequence[str]) -> int:
+    """Run the command with arguments; return its exit code."""
+    try:
+        app(arguments)
+    except StackError as error:
+        complain(error.message, error.remedy)
+        return Exit.FAILED
+    except KeyboardInterrupt:
+        return Exit.OK
+    except SystemExit as end:
+        return int(end.code or 0)
+    return Exit.OK
+
+
 def main() -> None:
-    """Run the command."""
+    """Run the command as the shell calls it."""
     # Clients of Kafka log each failed attempt; this command says itself what failed.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-    try:
-        app()
-    except StackError as error:
-        complain(error.message, error.remedy)
-        sys.exit(Exit.FAILED)
-    except KeyboardInterrupt:
-        sys.exit(Exit.OK)
+    sys.exit(run(sys.argv[1:]))
 
 
 if __name__ == "__main__":

@@ -14,16 +14,13 @@ from rich.spinner import Spinner
 from .console import err
 from .errors import StackError
 from .logs import print_tail
-from .stack import Done, Place, tail_of
-
-FAILURE_LINES = 20
+from .stack import Done
 
 
 class StepLines:
     """Prints a line when a step is over, above a clock that shows that something goes on."""
 
-    def __init__(self, place: Place) -> None:
-        self._place = place
+    def __init__(self) -> None:
         self._live = Live(Spinner("dots", "starting"), console=err, transient=True)
 
     def __enter__(self) -> Self:
@@ -44,7 +41,7 @@ class StepLines:
         err.print(
             f"  [red]✗[/] {step.name:<20} {step.took_s:5.1f} s  {escape(step.error.message)}", soft_wrap=True
         )
-        print_tail(step.name, tail_of(self._place.log(step.name), FAILURE_LINES))
+        print_tail(step.name, step.error.evidence)
 
     def attempt(self, name: str, act: Callable[[], None]) -> None:
         """Do something that the stack can do without."""

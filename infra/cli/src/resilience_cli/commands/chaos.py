@@ -26,7 +26,7 @@ app = typer.Typer(
 )
 
 
-@app.command()
+@app.command(epilog=EXIT_CODES)
 def stop(
     part: PartArgument,
     graceful: Annotated[bool, typer.Option("--graceful", help="SIGTERM instead of SIGKILL.")] = False,
@@ -35,13 +35,13 @@ def stop(
     out.print(stop_part(stack_root(), part, graceful=graceful), soft_wrap=True)
 
 
-@app.command()
+@app.command(epilog=EXIT_CODES)
 def pause(part: PartArgument) -> None:
     """Freeze a part with all its processes (SIGSTOP): it accepts connections and never answers."""
     out.print(pause_part(stack_root(), part), soft_wrap=True)
 
 
-@app.command()
+@app.command(epilog=EXIT_CODES)
 def restore(part: PartArgument) -> None:
     """Let a frozen part go on, or start a stopped one again; returns when it answers."""
     out.print(restore_part(stack_root(), part), soft_wrap=True)

@@ -20,7 +20,7 @@ app = typer.Typer(
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document, for programs.")]
 
 
-@app.command()
+@app.command(epilog=EXIT_CODES)
 def apply(
     replication: Annotated[int, typer.Option(min=1, help="Replicas of a topic that is created.")] = 1,
     as_document: AsJson = False,
@@ -30,7 +30,7 @@ def apply(
     _show(done, as_document, "applied", "Every topic is as declared")
 
 
-@app.command()
+@app.command(epilog=EXIT_CODES)
 def check(as_document: AsJson = False) -> None:
     """Report what differs from the declaration; exits with 1 when something does."""
     drift = drift_of_declared(find_target().bootstrap)

@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +17,7 @@ from rich.markup import escape
 
 from resilience_cli.addresses import print_addresses
 from resilience_cli.console import Exit, err, out
-from resilience_cli.demo import seed
+from resilience_cli.demo import await_level, seed
 from resilience_cli.errors import StackError
 from resilience_cli.logs import LogFollower, print_tail
 from resilience_cli.progress import StepLines
@@ -25,6 +25,7 @@ from resilience_cli.stack import (
     PARTS,
     Ended,
     Place,
+    Ports,
     Stack,
     Wishes,
     owned,
@@ -81,7 +82,7 @@ class Session:
 
     def run(self) -> None:
         """Start, supervise until a signal, stop."""
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, lambda *_: self._stopping.set())
         stack = Stack(self.place, ports_from(os.environ), self.wishes, self._tell_ended)
         follower = LogFollower(self.place) if self.follow else None
@@ -101,10 +102,10 @@ class Session:
     def _start(self, stack: Stack) -> None:
         began = time.monotonic()
         try:
-            with StepLines(self.place) as lines:
+            with StepLines() as lines:
                 stack.start(lines.done)
-                if "inventory-api" in self.wishes.parts:
-                    lines.attempt("demo data", lambda: seed(f"{LOOPBACK_URL}:{stack.ports['inventory-api']}"))
+                for name, act in self._afterwards(stack.ports).items():
+                    lines.attempt(name, act)
         except StackError as error:
             if not self._stopping.is_set():
                 self._error = error
@@ -113,6 +114,15 @@ class Session:
         out.print(f"\n[bold green]Ready[/] after {time.monotonic() - began:.1f} s\n")
         print_addresses(stack.ports, self.place.root)
         out.print("\nCtrl-C stops everything; data stays in " + escape(str(self.place.root)))
+
+    def _afterwards(self, ports: Ports) -> dict[str, Callable[[], None]]:
+        """Return what makes a running system one that has something to show."""
+        acts: dict[str, Callable[[], None]] = {}
+        if "inventory-api" in self.wishes.parts:
+            acts["demo data"] = lambda: seed(f"{LOOPBACK_URL}:{ports['inventory-api']}")
+        if set(self.wishes.parts) == set(PARTS):
+            acts["first level"] = lambda: await_level(f"{LOOPBACK_URL}:{ports['flag-service']}")
+        return acts
 
     def _stop(self, stack: Stack, starter: threading.Thread) -> None:
         began = time.monotonic()

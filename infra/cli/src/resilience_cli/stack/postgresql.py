@@ -76,9 +76,18 @@ class PostgreSQL:
         return Command(argv, env={"LC_ALL": "C.UTF-8", "TZ": "UTC"}, cwd=self._data, user=user)
 
     def talk(self) -> None:
-        """Connect, and create the database when it is not there."""
+        """Connect, and create the database when it is not there.
+
+        Raises:
+            StackError: its data was made with another password.
+        """
         try:
             run_apart(self._ensure_database())
+        except asyncpg.InvalidPasswordError as error:
+            raise StackError(
+                f"the password in {self.place.secret('postgresql.password')} does not open the database",
+                f"put the old file back, or move {self._data.parent} away and start again",
+            ) from error
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
             raise NotReadyError(str(error) or type(error).__name__) from error
 

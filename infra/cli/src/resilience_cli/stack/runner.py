@@ -12,13 +12,14 @@ from pathlib import Path
 import psutil
 
 from resilience_cli.errors import StackError
-from resilience_cli.logline import gist
+from resilience_cli.logline import brief, gist, telling
 
 from .part import NotReadyError, Part, Place
 from .process import ProcessRef, kill, launch, stop
 from .sockets import is_free
 
 POLL_S = 0.1
+EVIDENCE_LINES = 20
 STOP_GRACE_S = 5.0
 
 
@@ -31,12 +32,13 @@ class Running:
     ref: ProcessRef
     log: Path
     log_start: int
+    data: Path
 
     def has_ended(self) -> bool:
         """Tell whether the process is gone, and bury it."""
         return self.process.poll() is not None
 
-    def last_words(self, lines: int = 1) -> list[str]:
+    def last_words(self, lines: int) -> list[str]:
         """Return the last lines that this process wrote."""
         return tail_of(self.log, lines, self.log_start)
 
@@ -57,7 +59,8 @@ def start(part: Part, place: Place, variable: str) -> Running:
     log = place.log(part.name)
     log_start = log.stat().st_size if log.exists() else 0
     process = launch(command, log, place.root)
-    return Running(part, process, ProcessRef.of(process.pid), log, min(log_start, log.stat().st_size))
+    log_start = min(log_start, log.stat().st_size)
+    return Running(part, process, ProcessRef.of(process.pid), log, log_start, place.data(part.name))
 
 
 def await_ready(running: Running, timeout_s: float, cancelled: Callable[[], bool] = lambda: False) -> None:
@@ -118,15 +121,15 @@ def tail_of(log: Path, lines: int, start: int = 0) -> list[str]:
 def _give_up_when_hopeless(
     running: Running, deadline: float, timeout_s: float, reason: NotReadyError
 ) -> None:
-    said = gist(" ".join(running.last_words()) or "it wrote nothing")
-    remedy = f"read {running.log}"
+    words = brief(running.last_words(EVIDENCE_LINES))
+    remedy = f"read {running.log}; if it says that files are damaged, move {running.data} away"
     if running.has_ended():
         code = running.process.returncode
-        raise StackError(f"{running.part.name} ended while starting (exit {code}; {said})", remedy)
+        said = telling(words)
+        raise StackError(f"{running.part.name} ended while starting (exit {code}; {said})", remedy, words)
     if time.monotonic() > deadline:
-        raise StackError(
-            f"{running.part.name} is not ready after {timeout_s:g} s ({gist(str(reason))})", remedy
-        )
+        said = gist(str(reason))
+        raise StackError(f"{running.part.name} is not ready after {timeout_s:g} s ({said})", remedy, words)
 
 
 def _listener(port: int) -> str:

@@ -1,0 +1,117 @@
+"""What a person and a program see of a scope."""
+
+from __future__ import annotations
+
+import io
+import json
+from datetime import timedelta
+
+import pytest
+from rich.console import Console
+
+from resilience_cli.feed import apply_message
+from resilience_cli.lines import line_of
+from resilience_cli.picture import as_json, as_text
+from resilience_contracts import Event, Level, Topic, View, encode
+from resilience_runtime.bus import BadMessage, Message
+from tests.contracts.states import (
+    NOW,
+    POLICY,
+    breaker_observed,
+    health_observed,
+    hold_set,
+    level_changed,
+    level_state,
+)
+
+PART = {"redis": {"status": "ready", "pid": 1, "port": 2, "restarts": 3}}
+
+
+def message(event: Event) -> Message:
+    topic, key, value, headers = encode(event, "/test")
+    return Message(topic, key, value, headers, 0, 0, 0)
+
+
+def view(*events: Event) -> View:
+    made = View(POLICY)
+    for event in events:
+        apply_message(made, message(event))
+    return made
+
+
+def shown(seen: View, seconds: float = 0) -> str:
+    console = Console(file=io.StringIO(), width=160)
+    console.print(as_text(seen, "default", NOW + timedelta(seconds=seconds), PART))
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+@pytest.mark.parametrize("level", list(Level))
+def test_a_level_is_shown_with_its_cause_dependencies_features_and_parts(level: Level) -> None:
+    text = shown(view(level_state(level)))
+
+    for word in (level.name, "an example", "redis", "UP", *POLICY.features, "ready"):
+        assert word in text
+
+
+def test_an_unknown_level_is_said_to_be_unknown() -> None:
+    assert "No level of scope default was ever published" in shown(view())
+    assert as_json(view(), "default", NOW, {})["level"] is None
+
+
+def test_a_silent_engine_is_shown_as_stale() -> None:
+    assert "STALE" not in shown(view(level_state()), seconds=89)
+    assert "STALE: nothing heard for 1 m 31 s" in shown(view(level_state()), seconds=91)
+
+
+def test_a_hold_shows_in_both_forms() -> None:
+    seen = view(level_state(), hold_set())
+
+    document = as_json(seen, "default", NOW, PART)
+    held = next(feature for feature in document["features"] if feature["held"])
+
+    assert "the assistant invents prices" in shown(seen)
+    assert (held["key"], held["state"], held["automatic"]) == (
+        "integrations.ai_assistant",
+        "DISABLED",
+        "ENABLED",
+    )
+    assert json.loads(json.dumps(document)) == document
+
+
+def test_markup_in_what_others_wrote_is_shown_as_it_is() -> None:
+    cause = "[bold]not markup[/] [/nor this]"
+    state = level_state().model_copy(update={"cause": cause})
+
+    assert cause in shown(view(state))
+
+
+def test_a_tombstone_ends_a_hold() -> None:
+    seen = view(level_state(), hold_set())
+    key = hold_set().key.encode()
+
+    apply_message(seen, Message(str(Topic.HOLDS), key, None, (), 0, 1, 0))
+
+    assert seen.holds(NOW) == []
+
+
+def test_garbage_is_a_bad_message() -> None:
+    with pytest.raises(BadMessage):
+        apply_message(view(), Message(str(Topic.LEVELS), b"default", b"\x00\xff", (), 0, 0, 0))
+
+
+@pytest.mark.parametrize(
+    ("event", "words"),
+    [
+        (health_observed(), ("eu-west.store-042", "redis", "ok 3.5 ms", "monitor-1")),
+        (breaker_observed(), ("breaker OPEN",)),
+        (level_state(Level.LIMITED), ("default", "LIMITED", "score 70", "1.1", "an example")),
+        (level_changed(), ("OPTIMAL -> MINIMAL", "floor", "postgresql DOWN")),
+        (hold_set(), ("default/integrations.ai_assistant", "DISABLED", "until", "invents prices")),
+    ],
+)
+def test_an_event_is_one_line(event: Event, words: tuple[str, ...]) -> None:
+    line = line_of(event)
+
+    assert "\n" not in line
+    assert [word for word in words if word not in line] == []
