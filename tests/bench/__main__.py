@@ -15,10 +15,14 @@ HERE = Path(__file__).parent
 
 def main(names: list[str]) -> int:
     """Run the named benchmarks, or all; answer how many missed their bounds."""
-    found = [path.stem for path in sorted(HERE.glob("*.py")) if "\ndef main() -> int" in path.read_text("utf-8")]
+    found = [
+        path.stem for path in sorted(HERE.glob("*.py")) if "\ndef main() -> int" in path.read_text("utf-8")
+    ]
     unknown = set(names) - set(found)
     if unknown:
-        print(f"No benchmark named {', '.join(sorted(unknown))}; there are {', '.join(found)}", file=sys.stderr)
+        print(
+            f"No benchmark named {', '.join(sorted(unknown))}; there are {', '.join(found)}", file=sys.stderr
+        )
         return 2
     failed = []
     for name in names or found:

@@ -6,9 +6,9 @@ from datetime import UTC
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.contracts.states import EXAMPLES, health_observed
 
 from resilience_contracts import CodecError, Event, UnknownEventError, decode, encode, tombstone
+from tests.contracts.states import EXAMPLES, health_observed
 
 SOURCE = "/services/health-monitor/monitor-1"
 ENCODED = encode(health_observed(), SOURCE)

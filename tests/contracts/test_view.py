@@ -6,9 +6,9 @@ from itertools import permutations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.contracts.states import NOW, POLICY, hold_set, level_state
 
 from resilience_contracts import Applied, Because, FeatureState, Level, LevelState, Saved, View
+from tests.contracts.states import NOW, POLICY, hold_set, level_state
 
 AI = "integrations.ai_assistant"
 DASHBOARD = "analytics.dashboard"
