@@ -9,7 +9,7 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,9 @@ class Step:
     transitions: tuple[str, ...]
 
 
+_NAMES = [field.name for field in fields(Step)]
+
+
 @dataclass(frozen=True, slots=True)
 class Trace:
     number: int
@@ -60,7 +63,9 @@ def traces() -> list[Trace]:
 
 
 def _parse(number: int, line: dict[str, Any]) -> Trace:
-    expected = [Step(*step[:-1], transitions=tuple(step[-1])) for step in line["expect"]]
+    expected = [
+        Step(**dict(zip(_NAMES, [*step[:-1], tuple(step[-1])], strict=True))) for step in line["expect"]
+    ]
     return Trace(number, line["config"], line["ops"], expected)
 
 

@@ -16,10 +16,8 @@ from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar, cast
 
 from .circuit import Circuit
-from .era import Era
 from .guard import Guard, settle
 from .permit import Permit
-from .state import State
 from .stream import guarded
 from .window import FAST, SLOW
 
@@ -41,15 +39,21 @@ class CircuitBreaker(Circuit):
     async def call(self, function: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Await `function(*args, **kwargs)` under guard; raises what it raises."""
         era = self._era
-        if not era.admits_all or self.settings.call_deadline_s is not None:
+        if self._bounded or not era.admits_all:
             return await self._call_with(self.acquire(), function, *args, **kwargs)
-        started_s = self._clock()
+        clock = self._clock
+        started_s = clock()
         try:
             result = await function(*args, **kwargs)
         except BaseException as error:
             settle(self, Permit(era, started_s), error)
             raise
-        self._returned(era, started_s, result)
+        if era is not self._era or self._is_bad_result is not None:
+            self._judge_result(Permit(era, started_s), result)
+        elif era.records:
+            now_s = clock()
+            if era.window.record(SLOW if now_s - started_s > self._slow_call_s else FAST, now_s):
+                self._judge(era, now_s)
         return result
 
     def guard(self) -> Guard:
@@ -67,8 +71,10 @@ class CircuitBreaker(Circuit):
     ) -> None:
         """Report how the block ended."""
         entered = _entered.get()
-        at = max(index for index, (breaker, _) in enumerate(entered) if breaker is self)
-        _entered.set(entered[:at] + entered[at + 1 :])
+        at = -1
+        while entered[at][0] is not self:
+            at -= 1
+        _entered.set(entered[:at] + entered[len(entered) + at + 1 :])
         await entered[at][1].__aexit__(kind, error, trace)
 
     def stream(
@@ -118,16 +124,8 @@ class CircuitBreaker(Circuit):
         self._judge_result(permit, result)
         return result
 
-    def _returned(self, era: Era, started_s: float, result: object) -> None:
-        if era is not self._era or era.state is State.DISABLED or self.settings.is_bad_result is not None:
-            self._judge_result(Permit(era, started_s), result)
-            return
-        now_s = self._clock()
-        if era.window.record(SLOW if now_s - started_s > self._slow_call_s else FAST, now_s):
-            self._judge(era, now_s)
-
     def _judge_result(self, permit: Permit, result: object) -> None:
-        is_bad = self.settings.is_bad_result
+        is_bad = self._is_bad_result
         if is_bad is not None and is_bad(result):
             self.failed(permit)
         else:

@@ -17,7 +17,7 @@ from .events import BreakerEvent, Cause, EventKind, Listener
 from .permit import Permit
 from .settings import BreakerSettings
 from .snapshot import Snapshot
-from .state import LEGAL_MOVES, State
+from .state import CLOSED, HALF_OPEN, LEGAL_MOVES, METRICS_ONLY, OPEN, State
 from .window import FAILED, FAST, SLOW
 
 log = logging.getLogger(__name__)
@@ -53,6 +53,9 @@ class Circuit:
         self._adviser = adviser
         self._listeners: list[Listener] = []
         self._slow_call_s = settings.slow_call_s
+        self._bounded = settings.call_deadline_s is not None
+        self._is_bad_result = settings.is_bad_result
+        self._on_time = settings.half_open_on_time
         self._refused_total = self._late_total = self._expired_total = 0
         self._era = first_era(settings, clock())
 
@@ -75,9 +78,14 @@ class Circuit:
         Raises:
             CallNotPermitted: the breaker is open, or all places of HALF_OPEN are taken.
         """
-        permit = self.try_acquire()
+        era = self._era
+        now_s = self._clock()
+        if era.admits_all:
+            return Permit(era, now_s)
+        permit = self._take_place(now_s)
         if permit is None:
-            raise CallNotPermitted(self.name, self._era.state, self._retry_after_s(self._clock()))
+            era = self._era
+            raise CallNotPermitted(self.name, era.state, self._retry_after_s(era, now_s))
         return permit
 
     def try_acquire(self) -> Permit | None:
@@ -86,7 +94,7 @@ class Circuit:
         now_s = self._clock()
         if era.admits_all:
             return Permit(era, now_s)
-        return self._take_place(self._due(now_s), now_s)
+        return self._take_place(now_s)
 
     def succeeded(self, permit: Permit, took_s: float | None = None) -> None:
         """Report that the call came back; `took_s` is counted from the permit unless given."""
@@ -97,7 +105,7 @@ class Circuit:
         self._report(permit, FAILED, took_s)
 
     def released(self, permit: Permit) -> None:
-        """Give a permit back that says nothing, as after a cancellation; its place is free again."""
+        """Give a permit back that says nothing, as after a cancellation."""
         permit.spent = True
         if permit.era.leases.pop(permit, None) is not None:
             permit.era.free += 1
@@ -109,7 +117,7 @@ class Circuit:
 
     def is_call_permitted(self) -> bool:
         """Say whether `acquire` would succeed now, consuming nothing."""
-        return self._retry_after_s(self._clock()) == 0
+        return self._retry_after_s(self._era, self._clock()) == 0
 
     def poll(self) -> State:
         """Make the moves that are due by time alone, so that listeners hear of them while nobody calls."""
@@ -133,7 +141,7 @@ class Circuit:
             not_permitted=era.window.not_permitted,
             permits_free=era.free,
             openings=era.openings,
-            retry_after_s=self._retry_after_s(now_s),
+            retry_after_s=self._retry_after_s(era, now_s),
             refused_total=self._refused_total,
             late_total=self._late_total,
             expired_total=self._expired_total,
@@ -170,20 +178,25 @@ class Circuit:
         """Let every call through and only count until moved."""
         self.move(State.METRICS_ONLY)
 
-    def _refuse(self, era: Era) -> None:
-        era.window.not_permitted += 1
-        self._refused_total += 1
+    def _take_place(self, now_s: float) -> Permit | None:
+        era = self._era
+        if era.state is OPEN and not self._on_time and now_s <= self._wait_end_s(era):
+            era.window.not_permitted += 1
+            self._refused_total += 1
+            return None
+        return self._take_due_place(self._due(now_s), now_s)
 
-    def _take_place(self, era: Era, now_s: float) -> Permit | None:
-        if era.state is State.OPEN and now_s > self._wait_end_s(era):
-            era = self._enter(State.HALF_OPEN, Cause.WAIT_OVER, now_s)
+    def _take_due_place(self, era: Era, now_s: float) -> Permit | None:
+        if era.state is OPEN and now_s > self._wait_end_s(era):
+            era = self._enter(HALF_OPEN, Cause.WAIT_OVER, now_s)
         permit = Permit(era, now_s)
         if era.admits_all:
             return permit
         if not era.free:
             self._reclaim(era, now_s)
         if not era.free:
-            self._refuse(era)
+            era.window.not_permitted += 1
+            self._refused_total += 1
             return None
         era.free -= 1
         era.leases[permit] = now_s + self.settings.permit_lease_s
@@ -196,8 +209,8 @@ class Circuit:
 
     def _report(self, permit: Permit, bits: int, took_s: float | None) -> None:
         now_s = self._clock()
-        era = self._due(now_s)
-        probing = era.state is State.HALF_OPEN
+        era = self._due(now_s) if self._era.timed else self._era
+        probing = era.state is HALF_OPEN
         if permit.era is not era or permit.spent or (probing and permit not in era.leases):
             self._late_total += 1
             return
@@ -214,17 +227,17 @@ class Circuit:
             return
         failing = window.failed / window.calls >= self.settings.failure_rate
         slowing = window.slow / window.calls >= self.settings.slow_rate
-        if era.state is not State.HALF_OPEN:
+        if era.state is not HALF_OPEN:
             if failing:
                 self._exceeded(era, EventKind.FAILURE_RATE_EXCEEDED, Cause.FAILURE_RATE, now_s)
             if slowing:
                 self._exceeded(era, EventKind.SLOW_RATE_EXCEEDED, Cause.SLOW_RATE, now_s)
-        if self._era is not era or era.state is State.METRICS_ONLY:
+        if self._era is not era or era.state is METRICS_ONLY:
             return
         if failing or slowing:
-            self._enter(State.OPEN, Cause.FAILURE_RATE if failing else Cause.SLOW_RATE, now_s)
-        elif era.state is State.HALF_OPEN:
-            self._enter(State.CLOSED, Cause.PROBES_PASSED, now_s)
+            self._enter(OPEN, Cause.FAILURE_RATE if failing else Cause.SLOW_RATE, now_s)
+        elif era.state is HALF_OPEN:
+            self._enter(CLOSED, Cause.PROBES_PASSED, now_s)
 
     def _exceeded(self, era: Era, kind: EventKind, cause: Cause, now_s: float) -> None:
         if kind not in era.told:
@@ -233,15 +246,14 @@ class Circuit:
 
     def _due(self, now_s: float) -> Era:
         """Make the timed moves up to now, each at its own time, and return the era that results."""
-        while self._era.state in _TIMED:
+        while True:
             era, settings = self._era, self.settings
-            if era.state is State.HALF_OPEN and era.ends_s <= now_s:
+            if era.state is HALF_OPEN and era.ends_s <= now_s:
                 self._enter(settings.half_open_limit_to, Cause.HALF_OPEN_LIMIT, era.ends_s)
-            elif era.state is State.OPEN and settings.half_open_on_time and self._wait_end_s(era) <= now_s:
-                self._enter(State.HALF_OPEN, Cause.WAIT_OVER, self._wait_end_s(era))
+            elif era.state is OPEN and self._on_time and self._wait_end_s(era) <= now_s:
+                self._enter(HALF_OPEN, Cause.WAIT_OVER, self._wait_end_s(era))
             else:
-                break
-        return self._era
+                return era
 
     def _enter(self, state: State, cause: Cause, now_s: float, for_s: float | None = None) -> Era:
         previous = self._era.state
@@ -260,20 +272,18 @@ class Circuit:
             advice = Advice.NONE
         return era.began_s + (era.ends_s - era.began_s) * STRETCH[advice]
 
-    def _retry_after_s(self, now_s: float) -> float:
-        era = self._era
-        match era.state:
-            case State.OPEN:
-                end_s = self._wait_end_s(era)
-                return max(end_s - now_s, _TICK_S) if now_s <= end_s else 0.0
-            case State.HALF_OPEN:
-                if era.free or not era.leases:
-                    return 0.0 if era.free else self.settings.open_wait_s
-                return max(0.0, min(min(era.leases.values()) - now_s, self.settings.open_wait_s))
-            case State.FORCED_OPEN:
-                return self.settings.open_wait_cap_s
-            case _:
+    def _retry_after_s(self, era: Era, now_s: float) -> float:
+        if era.admits_all:
+            return 0.0
+        if era.state is OPEN:
+            end_s = self._wait_end_s(era)
+            return max(end_s - now_s, _TICK_S) if now_s <= end_s else 0.0
+        if era.state is HALF_OPEN:
+            if era.free:
                 return 0.0
+            place_s = min(era.leases.values(), default=era.ends_s) - now_s
+            return max(0.0, min(place_s, self.settings.open_wait_s))
+        return self.settings.open_wait_cap_s
 
     def _tell(self, kind: EventKind, previous: State, cause: Cause, now_s: float) -> None:
         if not self._listeners:
@@ -286,6 +296,5 @@ class Circuit:
                 log.exception("a listener of circuit breaker %r failed", self.name)
 
 
-_TIMED = frozenset({State.OPEN, State.HALF_OPEN})
 _TICK_S = 1e-9
 """A wait ends strictly after its last moment, as in resilience4j, so a refusal never says 0."""

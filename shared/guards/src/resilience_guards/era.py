@@ -8,7 +8,7 @@ from random import Random
 
 from .permit import Permit
 from .settings import BreakerSettings
-from .state import ADMITS_ALL, RECORDS, State
+from .state import ADMITS_ALL, RECORDS, TIMED, State
 from .window import CallWindow, Window
 
 
@@ -38,10 +38,12 @@ class Era:
     told: set[str] = field(default_factory=set)
     admits_all: bool = field(init=False)
     records: bool = field(init=False)
+    timed: bool = field(init=False)
 
     def __post_init__(self) -> None:
         self.admits_all = self.state in ADMITS_ALL
         self.records = self.state in RECORDS
+        self.timed = self.state in TIMED
 
     def reclaim(self, now_s: float) -> int:
         """Take back the places whose lease is over; return how many."""

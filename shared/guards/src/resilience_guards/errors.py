@@ -17,19 +17,29 @@ class GuardError(Exception):
 class CallNotPermitted(GuardError):  # noqa: N818 - the field knows this name
     """The circuit breaker permits no call now.
 
-    Attributes:
-        name: of the breaker.
-        state: it is in.
-        retry_after_s: seconds until it may let a call through: exact in OPEN, an estimate in HALF_OPEN, and the
-            cap of the wait in FORCED_OPEN, which only an operator ends.
+    `retry_after_s` is exact in OPEN, an estimate in HALF_OPEN, and the cap of the wait in FORCED_OPEN, which only
+    an operator ends.
     """
 
     code = "circuit_open"
 
-    def __init__(self, name: str, state: State, retry_after_s: float) -> None:
-        self.name = name
-        self.state = state
-        self.retry_after_s = retry_after_s
+    # Raised for each refused call of an outage: the parts stay in `args`, which costs no initialiser of our own.
+    args: tuple[str, State, float]
+
+    @property
+    def name(self) -> str:
+        """Name of the breaker."""
+        return self.args[0]
+
+    @property
+    def state(self) -> State:
+        """The state it is in."""
+        return self.args[1]
+
+    @property
+    def retry_after_s(self) -> float:
+        """Seconds until it may let a call through."""
+        return self.args[2]
 
     def __str__(self) -> str:
         return f"circuit breaker {self.name!r} is {self.state}; ask again in {self.retry_after_s:.3f} s"

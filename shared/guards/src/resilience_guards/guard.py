@@ -34,8 +34,10 @@ class Guard:
     async def __aenter__(self) -> Self:
         """Take a permit and start the deadline."""
         self._permit = self._circuit.acquire()
-        self._timeout = asyncio.timeout(self._circuit.settings.call_deadline_s)
-        await self._timeout.__aenter__()
+        deadline_s = self._circuit.settings.call_deadline_s
+        self._timeout = None if deadline_s is None else asyncio.timeout(deadline_s)
+        if self._timeout is not None:
+            await self._timeout.__aenter__()
         return self
 
     async def __aexit__(
@@ -46,11 +48,12 @@ class Guard:
         Raises:
             TimeoutError: the block ran into the deadline, which is a failure whatever `is_failure` says.
         """
-        try:
-            await self._timeout.__aexit__(kind, error, trace)
-        except TimeoutError:
-            self._circuit.failed(self._permit)
-            raise
+        if self._timeout is not None:
+            try:
+                await self._timeout.__aexit__(kind, error, trace)
+            except TimeoutError:
+                self._circuit.failed(self._permit)
+                raise
         if error is None:
             self._circuit.succeeded(self._permit)
         else:

@@ -28,5 +28,10 @@ LEGAL_MOVES: dict[State, frozenset[State]] = {
 }
 """Moves by hand, as in resilience4j; the breaker's own moves are a subset."""
 
+# Enum members by name cost a Python call each in CPython 3.11; what is asked on every call has a name of its own.
+CLOSED, OPEN, HALF_OPEN = State.CLOSED, State.OPEN, State.HALF_OPEN
+METRICS_ONLY = State.METRICS_ONLY
+
 ADMITS_ALL = frozenset({State.CLOSED, State.DISABLED, State.METRICS_ONLY})
 RECORDS = frozenset({State.CLOSED, State.HALF_OPEN, State.METRICS_ONLY})
+TIMED = frozenset({State.OPEN, State.HALF_OPEN})
