@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import structlog
 import typer
@@ -36,7 +37,8 @@ app.add_typer(topics.app, name="topics")
 def run(arguments: Sequence[str]) -> int:
     """Run the command with arguments; return its exit code."""
     try:
-        app(arguments)
+        with _quiet():
+            app(arguments)
     except StackError as error:
         complain(error.message, error.remedy)
         return Exit.FAILED
@@ -47,11 +49,22 @@ def run(arguments: Sequence[str]) -> int:
     return Exit.OK
 
 
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Let libraries log nothing: this command says itself what failed."""
+    clients, before, level = logging.getLogger("aiokafka"), structlog.get_config(), logging.CRITICAL
+    clients_level = clients.level
+    clients.setLevel(level)
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(level))
+    try:
+        yield
+    finally:
+        clients.setLevel(clients_level)
+        structlog.configure(**before)
+
+
 def main() -> None:
     """Run the command as the shell calls it."""
-    # Clients of Kafka log each failed attempt; this command says itself what failed.
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     sys.exit(run(sys.argv[1:]))
 
 
