@@ -8,7 +8,7 @@ import uuid
 
 import aiokafka.producer.message_accumulator as accumulator
 import pytest
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 
 from resilience_runtime import KafkaPublisher, PublishError, ReplicaReader
@@ -43,6 +43,22 @@ async def test_a_reader_waits_for_a_topic_that_is_not_there_yet(kafka_bootstrap:
         await asyncio.wait_for(reader.wait_caught_up(), 30)
         await publisher.publish(topic, b"key", b"now", deadline_s=30)
         await until(lambda: b"now" in seen, 30)
+
+
+async def test_a_publisher_is_rebuilt_after_a_fatal_error(kafka_bootstrap: str, topic: str) -> None:
+    await apply_topics(kafka_bootstrap, {topic: TopicSpec(1)})
+    async with KafkaPublisher(kafka_bootstrap) as publisher:
+        await publisher.publish(topic, b"key", b"1")
+        producer = publisher._producer
+        assert producer is not None
+        # The broker refuses a gap in the sequence, after which this producer can never send again.
+        producer._txn_manager.increment_sequence_number(TopicPartition(topic, 0), 5)
+
+        with pytest.raises(PublishError):
+            await publisher.publish(topic, b"key", b"refused", deadline_s=5)
+        await publisher.publish(topic, b"key", b"2", deadline_s=10)
+
+        assert publisher.rebuilt == 1
 
 
 async def test_a_record_that_cannot_be_decoded_is_passed_over(

@@ -85,6 +85,19 @@ def test_a_chatty_library_is_held_back_and_others_are_not(capsys: pytest.Capture
     assert loggers.count("other") == 100
 
 
+def test_our_own_lines_about_a_broker_are_held_back_whatever_else_they_carry(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    configure_logging("INFO", "json", "some-service", "one")
+
+    for number in range(100):
+        structlog.get_logger("resilience_runtime.kafka.publisher").warning(
+            "broker unreachable", attempt=number
+        )
+
+    assert len(lines(capsys)) == 3
+
+
 async def test_the_limit_starts_anew_after_its_window_and_says_how_many_it_held_back() -> None:
     clock = ManualClock()
     limit = RateLimit(lines=2, window_s=10, monotonic=clock.monotonic)

@@ -11,7 +11,7 @@ import structlog
 
 from .settings import LogFormat, LogLevel
 
-QUIETED = ("aiokafka", "kafka")
+QUIETED = ("aiokafka", "resilience_runtime.kafka")
 WINDOW_S = 10.0
 LINES_PER_WINDOW = 3
 MAX_KEYS = 500
@@ -20,7 +20,7 @@ MAX_KEYS = 500
 class RateLimit(logging.Filter):
     """Lets the first few records of a kind through in each window, and says later how many it held back.
 
-    A kind is a logger and its unformatted message; while a broker is away, aiokafka writes 35 a second.
+    A kind is a logger and its message without arguments; while a broker is away, aiokafka writes 35 a second.
     """
 
     def __init__(
@@ -37,7 +37,8 @@ class RateLimit(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Decide on a record."""
-        kind = (record.name, str(record.msg)[:200])
+        event = record.msg.get("event") if isinstance(record.msg, dict) else record.msg
+        kind = (record.name, str(event)[:200])
         now_s = self._monotonic()
         start_s, seen = self._seen.get(kind, (float("-inf"), 0))
         if now_s - start_s < self._window_s:
