@@ -1,0 +1,54 @@
+"""`resilience keys`: API keys for flag-service."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from pydantic import TypeAdapter, ValidationError
+
+from resilience_cli.console import EXIT_CODES
+from resilience_cli.errors import StackError
+from resilience_cli.stack.keys import SCOPES
+from resilience_runtime import KeyEntry, create_key
+
+app = typer.Typer(help="API keys: made here, shown once, kept as SHA-256.", no_args_is_help=True)
+
+_ENTRIES = TypeAdapter(tuple[KeyEntry, ...])
+
+
+@app.callback()
+def keys() -> None:
+    """Hold the verbs together."""
+
+
+@app.command(epilog=EXIT_CODES)
+def create(
+    name: Annotated[
+        str, typer.Argument(help="Who the key is for; it becomes the actor of what is done with it.")
+    ],
+    scope: Annotated[list[str], typer.Option(help=f"What it may do; one or more of {', '.join(SCOPES)}.")],
+    file: Annotated[Path, typer.Option(help="The file that API_KEYS_FILE names.")] = Path("api-keys.json"),
+) -> None:
+    """Add a key to a file of keys and print it, this once. A running service reads the file again by itself."""
+    unknown = set(scope) - set(SCOPES)
+    if unknown:
+        raise StackError(f"no such scope: {', '.join(sorted(unknown))}", f"use {', '.join(SCOPES)}")
+    secret, entry = create_key(name, frozenset(scope))
+    entries = [known.model_dump(mode="json") for known in (*_known(file), entry)]
+    fresh = file.with_name(f".{file.name}.new")
+    fresh.touch(mode=0o600)
+    fresh.write_text(json.dumps(entries, indent=2) + "\n", encoding="utf-8")
+    fresh.replace(file)
+    typer.echo(secret)
+
+
+def _known(file: Path) -> tuple[KeyEntry, ...]:
+    try:
+        return _ENTRIES.validate_json(file.read_bytes())
+    except FileNotFoundError:
+        return ()
+    except (OSError, ValidationError) as error:
+        raise StackError(f"{file} is not a list of keys", "name another --file, or mend this one") from error

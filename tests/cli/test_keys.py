@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from resilience_cli.console import Exit
+from resilience_cli.main import run
+from resilience_runtime import KeyRing
+
+
+def test_a_created_key_is_known_to_a_service_and_is_not_in_the_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "keys.json"
+
+    codes = [
+        run(["keys", "create", name, "--scope", "write", "--file", str(file)]) for name in ("ops", "till")
+    ]
+
+    first, second = capsys.readouterr().out.split()
+    ring = KeyRing.load(file)
+    callers = [ring.caller(secret) for secret in (first, second)]
+    assert codes == [Exit.OK, Exit.OK]
+    assert [(caller.name, caller.scopes) for caller in callers if caller] == [
+        ("ops", {"write"}),
+        ("till", {"write"}),
+    ]
+    assert first not in file.read_text(encoding="utf-8")
+    assert file.stat().st_mode & 0o077 == 0
+
+
+def test_an_unknown_scope_and_a_broken_file_are_one_line_each(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = tmp_path / "keys.json"
+    broken.write_text("{", encoding="utf-8")
+
+    codes = [
+        run(["keys", "create", "ops", "--scope", "everything", "--file", str(tmp_path / "new.json")]),
+        run(["keys", "create", "ops", "--scope", "write", "--file", str(broken)]),
+    ]
+
+    said = capsys.readouterr()
+    assert codes == [Exit.FAILED, Exit.FAILED]
+    assert len(said.err.strip().splitlines()) == 2
+    assert said.out == ""
+    assert broken.read_text(encoding="utf-8") == "{"
