@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from degradation_engine.domain import score
-from resilience_contracts import BreakerReport, BreakerState, Health, Outcome
-from tests.degradation_engine.shop import POLICY, observation
+from resilience_contracts import BreakerReport, BreakerState, Health
+from tests.degradation_engine.shop import POLICY
 
 shares = st.floats(0, 1, allow_nan=False)
 
@@ -55,14 +55,10 @@ def test_what_a_breaker_says_of_traffic(
     assert score.traffic(report) == (None if expected is None else pytest.approx(expected))
 
 
-def test_results_that_say_nothing_neither_count_nor_break_a_run() -> None:
-    seen = [Outcome.OK, Outcome.TIMEOUT, Outcome.CANCELLED, Outcome.TIMEOUT, Outcome.NOT_RUN]
-
-    assert score.trailing_misses([observation(outcome, 0) for outcome in seen]) == 2
-
-
-def test_a_refusal_for_rate_is_half_a_miss() -> None:
-    assert score.trailing_misses([observation(Outcome.RATE_LIMITED, 0)] * 4) == 2
+def test_only_the_misses_since_the_last_hit_are_a_run() -> None:
+    assert score.trailing_misses([1, 0, 0.5, 1]) == 1.5
+    assert score.trailing_misses([1, 1, 0]) == 0
+    assert score.trailing_misses([]) == 0
 
 
 @pytest.mark.parametrize(

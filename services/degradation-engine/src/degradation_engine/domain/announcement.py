@@ -48,9 +48,7 @@ def level_state(state: ScopeState, policy: Policy, features: Resolutions) -> Lev
         score=state.score / HUNDREDTHS,
         decided_by=decided_by(state),
         cause=cause(state, policy, remaining),
-        dependencies={
-            name: _dependency(track, policy, state.clock_ms) for name, track in state.tracks.items()
-        },
+        dependencies={name: _dependency(track, state.clock_ms) for name, track in state.tracks.items()},
         features=_features(state, features),
         recovery=_recovery(state, policy, remaining),
         pending=_pending(state, policy),
@@ -121,7 +119,7 @@ def _hold(state: ScopeState) -> LevelHold | None:
     )
 
 
-def _dependency(track: Track, policy: Policy, now_ms: int) -> DependencyState:
+def _dependency(track: Track, now_ms: int) -> DependencyState:
     seen_ms = track.seen_ms()
     return DependencyState(
         health=track.health,
@@ -129,7 +127,7 @@ def _dependency(track: Track, policy: Policy, now_ms: int) -> DependencyState:
         since=from_ms(track.since_ms),
         stale=track.stale,
         observed_at=None if seen_ms is None else from_ms(seen_ms),
-        breakers=track.breaker_states(policy, now_ms),
+        breakers=track.breaker_states(now_ms),
         disagreement=track.disagreement,
     )
 

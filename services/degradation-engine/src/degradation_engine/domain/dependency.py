@@ -15,7 +15,6 @@ from .refusal import RefusalReason, Refused
 from .score import FULL, STALE_CAP, UNKNOWN_CAP, health_of, middle
 from .sighting import (
     BreakerSighting,
-    Freshness,
     ProbeSighting,
     Sighting,
     of_breaker,
@@ -74,28 +73,28 @@ class Track:
         """
         if event.probe is not None:
             probe = of_probe(event, event.probe, policy, seen_ms)
-            return _keep(self.probes, event.observer, probe, policy)
+            return _keep(self.probes, event.observer, probe)
         if event.breaker is not None:
             before = self.breakers.get(event.observer)
             breaker = of_breaker(event, event.breaker, policy, seen_ms, before)
-            return _keep(self.breakers, event.observer, breaker, policy)
+            return _keep(self.breakers, event.observer, breaker)
         return False
 
-    def excuse(self, policy: Policy, stored_ms: int, until_ms: int) -> None:
+    def excuse(self, stored_ms: int, until_ms: int) -> None:
         """Count the age of what was fresh when the state was stored from `until_ms` on.
 
         Reports between the two may have been taken and then lost with the state that held them.
         """
         for name, probe in self.probes.items():
-            if _fresh(probe, policy, stored_ms):
+            if _fresh(probe, stored_ms):
                 self.probes[name] = replace(probe, counted_ms=max(probe.counted_ms, until_ms))
         for name, breaker in self.breakers.items():
-            if _fresh(breaker, policy, stored_ms):
+            if _fresh(breaker, stored_ms):
                 self.breakers[name] = replace(breaker, counted_ms=max(breaker.counted_ms, until_ms))
 
-    def breaker_states(self, policy: Policy, now_ms: int) -> dict[str, BreakerState]:
+    def breaker_states(self, now_ms: int) -> dict[str, BreakerState]:
         """Return what each replica's breaker said lately."""
-        return {name: seen.state for name, seen in self.breakers.items() if _fresh(seen, policy, now_ms)}
+        return {name: seen.state for name, seen in self.breakers.items() if _fresh(seen, now_ms)}
 
     def settle(self, judgement: Judgement, now_ms: int) -> None:
         """Take a judgement over."""
@@ -122,13 +121,13 @@ class Hearing(Protocol):
 
 def judge(track: Track, name: str, policy: Policy, hearing: Hearing) -> Judgement:
     """Return what is believed of a dependency at the scope's clock."""
-    believed = _traffic(track, policy, hearing.clock_ms)
-    fresh = [seen for seen in track.probes.values() if _fresh(seen, policy, hearing.clock_ms)]
+    believed = _traffic(track, hearing.clock_ms)
+    fresh = [seen for seen in track.probes.values() if _fresh(seen, hearing.clock_ms)]
     if fresh:
         return _judge_fresh(fresh, believed)
     if track.probes:
         newest = max(track.probes.values(), key=lambda seen: seen.counted_ms)
-        return _judge_silent(track, newest, policy, hearing)
+        return _judge_silent(track, newest, hearing)
     if believed is not None:
         share = score.dependency_score(1.0, 1.0, believed)
         return Judgement(health_of(share), share)
@@ -150,11 +149,11 @@ def _judge_fresh(fresh: list[ProbeSighting], believed: float | None) -> Judgemen
     )
 
 
-def _judge_silent(track: Track, newest: ProbeSighting, policy: Policy, hearing: Hearing) -> Judgement:
+def _judge_silent(track: Track, newest: ProbeSighting, hearing: Hearing) -> Judgement:
     kept_down = track.kept_health is Health.DOWN
-    if hearing.heard_ms <= newest.overdue_ms(policy, hearing.awake_ms):
+    if hearing.heard_ms <= newest.overdue_ms(hearing.awake_ms):
         return Judgement(track.kept_health, track.kept_score, stale=True, settled=False, lone=True)
-    if hearing.clock_ms <= newest.silent_ms(policy, hearing.awake_ms):
+    if hearing.clock_ms <= newest.silent_ms(hearing.awake_ms):
         capped = min(track.kept_score, STALE_CAP)
         return Judgement(Health.DOWN if kept_down else health_of(capped), capped, stale=True, settled=False)
     capped = min(track.kept_score, UNKNOWN_CAP)
@@ -176,27 +175,25 @@ def _health(seen: ProbeSighting, traffic: float) -> Health:
     return Health.DOWN if seen.presence <= 0.0 else health_of(seen.score(traffic))
 
 
-def _traffic(track: Track, policy: Policy, now_ms: int) -> float | None:
+def _traffic(track: Track, now_ms: int) -> float | None:
     told = [
-        seen.traffic
-        for seen in track.breakers.values()
-        if seen.traffic is not None and _fresh(seen, policy, now_ms)
+        seen.traffic for seen in track.breakers.values() if seen.traffic is not None and _fresh(seen, now_ms)
     ]
     return middle(told, lambda share: share) if told else None
 
 
-def _fresh(seen: Sighting, policy: Policy, now_ms: int) -> bool:
-    return seen.freshness(policy, now_ms) is Freshness.FRESH
+def _fresh(seen: Sighting, now_ms: int) -> bool:
+    return now_ms <= seen.overdue_ms()
 
 
-def _keep(held: dict[str, S], observer: str, sighting: S, policy: Policy) -> bool:
+def _keep(held: dict[str, S], observer: str, sighting: S) -> bool:
     before = held.get(observer)
     if before is not None:
         if not sighting.newer_than(before):
             return False
         held[observer] = sighting
         return True
-    _forget_silent(held, policy, sighting.seen_ms)
+    _forget_silent(held, sighting.seen_ms)
     if len(held) >= OBSERVERS_LIMIT:
         raise Refused(
             RefusalReason.TOO_MANY_OBSERVERS, f"{OBSERVERS_LIMIT} already report on this dependency"
@@ -208,7 +205,7 @@ def _keep(held: dict[str, S], observer: str, sighting: S, policy: Policy) -> boo
     return True
 
 
-def _forget_silent(held: dict[str, S], policy: Policy, now_ms: int) -> None:
-    silent = [name for name, seen in held.items() if seen.freshness(policy, now_ms) is Freshness.SILENT]
+def _forget_silent(held: dict[str, S], now_ms: int) -> None:
+    silent = [name for name, seen in held.items() if now_ms > seen.silent_ms()]
     for name in silent:
         del held[name]

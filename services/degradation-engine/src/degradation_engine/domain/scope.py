@@ -66,7 +66,7 @@ class Scope:
         """Take over after an absence; reports of the last moments before it may be missing."""
         stored_ms = self.state.clock_ms
         for track in self.state.tracks.values():
-            track.excuse(self._policy, stored_ms, stored_ms + STORED_WITHIN_MS)
+            track.excuse(stored_ms, stored_ms + STORED_WITHIN_MS)
 
     def current(self) -> LevelState:
         """Return the state as of the scope's clock, its version unchanged."""
@@ -150,9 +150,9 @@ class Scope:
             if not track.probes and not track.breakers:
                 yield unseen_until_ms(name, self._policy, state.born_ms) + 1
             for seen in track.sightings():
-                yield seen.overdue_ms(self._policy) + 1
-                yield seen.overdue_ms(self._policy, state.awake_ms) + 1
-                yield seen.silent_ms(self._policy, state.awake_ms) + 1
+                yield seen.overdue_ms() + 1
+                yield seen.overdue_ms(state.awake_ms) + 1
+                yield seen.silent_ms(state.awake_ms) + 1
         if state.hold is not None:
             yield state.hold.expires_ms
         moving = deadline_ms(state, self._policy)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from resilience_contracts import BreakerReport, BreakerState, Health, Observation
+from resilience_contracts import BreakerReport, BreakerState, Health, Outcome
 
 T = TypeVar("T")
 
@@ -21,6 +21,9 @@ FORGIVEN_MISSES = 1
 CONFIRMING_MISSES = 3
 EWMA_WEIGHT = 0.2
 LATENCY_SHARE = 0.3
+
+SAYS_NOTHING = frozenset(outcome for outcome in Outcome if not outcome.counts)
+"""Results that tell of the monitor, not of the dependency."""
 
 TRAFFIC: dict[BreakerState, float] = {
     BreakerState.CLOSED: 1.0,
@@ -57,15 +60,13 @@ def traffic(report: BreakerReport) -> float | None:
     return TRAFFIC.get(report.state)
 
 
-def trailing_misses(recent: Sequence[Observation]) -> float:
-    """Return the misses since the last hit; results that say nothing are passed over."""
+def trailing_misses(misses: Sequence[float]) -> float:
+    """Return the misses since the last hit."""
     total = 0.0
-    for seen in reversed(recent):
-        if not seen.outcome.counts:
-            continue
-        if not seen.outcome.miss:
+    for miss in reversed(misses):
+        if not miss:
             break
-        total += seen.outcome.miss
+        total += miss
     return total
 
 

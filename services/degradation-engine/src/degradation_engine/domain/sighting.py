@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import IntEnum
 
 from resilience_contracts import (
     BreakerReport,
@@ -22,14 +21,6 @@ INTERVAL_FACTOR = 6
 """A report may stretch its interval to so many times the policy's: nobody is believed for hours."""
 
 
-class Freshness(IntEnum):
-    """How old a sighting is, measured in its own interval."""
-
-    FRESH = 0
-    STALE = 1
-    SILENT = 2
-
-
 @dataclass(frozen=True, slots=True)
 class Run:
     """The unbroken run of results that a report ends with."""
@@ -44,35 +35,32 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """Age is counted from `counted_ms`: when it was seen, or a little later after the engine was away."""
+    """Age is counted from `counted_ms`: when it was seen, or a little later after the engine was away.
+
+    It is fresh for `fresh_ms`, then stale until `stale_ms`, both counted from the same instant.
+    """
 
     seen_ms: int
     sequence: int
-    interval_ms: int
+    fresh_ms: int
+    stale_ms: int
     counted_ms: int
 
     def newer_than(self, other: Sighting) -> bool:
         """Say whether this one replaces the other; a duplicate does not."""
         return (self.seen_ms, self.sequence) > (other.seen_ms, other.sequence)
 
-    def overdue_ms(self, policy: Policy, awake_ms: int = 0) -> int:
-        """Return the last instant at which this sighting is fresh, or at which the next one is not yet due.
+    def overdue_ms(self, awake_ms: int = 0) -> int:
+        """Return the last instant at which this sighting is fresh.
 
         Args:
-            policy: what counts as fresh.
-            awake_ms: when monitors came back; what is due is counted from then.
+            awake_ms: when monitors came back from silence; the next report is then due counted from there.
         """
-        return max(self.counted_ms, awake_ms) + round(self.interval_ms * policy.timing.fresh_intervals)
+        return max(self.counted_ms, awake_ms) + self.fresh_ms
 
-    def silent_ms(self, policy: Policy, awake_ms: int = 0) -> int:
+    def silent_ms(self, awake_ms: int = 0) -> int:
         """Return the last instant at which this sighting is not yet silent."""
-        return max(self.counted_ms, awake_ms) + round(self.interval_ms * policy.timing.stale_intervals)
-
-    def freshness(self, policy: Policy, now_ms: int) -> Freshness:
-        """Return how old it is now."""
-        if now_ms <= self.overdue_ms(policy):
-            return Freshness.FRESH
-        return Freshness.STALE if now_ms <= self.silent_ms(policy) else Freshness.SILENT
+        return max(self.counted_ms, awake_ms) + self.stale_ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,20 +91,20 @@ class BreakerSighting(Sighting):
 def of_probe(event: HealthObserved, report: ProbeReport, policy: Policy, seen_ms: int) -> ProbeSighting:
     """Reduce a probe report. Times inside it are held between a day ago and when it was seen."""
     rule = policy.dependencies[event.dependency]
-    counted = [seen for seen in report.recent if seen.outcome.counts]
-    presence = min(
-        score.consecutive(score.trailing_misses(counted)),
-        score.window(sum(seen.outcome.miss for seen in counted)),
-    )
-    hits = (seen.latency_ms for seen in counted if not seen.outcome.miss)
+    interval_ms = _interval_ms(report.interval_s, event.dependency, policy)
+    counted = [seen for seen in report.recent if seen.outcome not in score.SAYS_NOTHING]
+    misses = [seen.outcome.miss for seen in counted]
+    presence = min(score.consecutive(score.trailing_misses(misses)), score.window(sum(misses)))
+    hits = [seen.latency_ms for seen, miss in zip(counted, misses, strict=True) if not miss]
     return ProbeSighting(
         seen_ms=seen_ms,
         sequence=event.sequence,
-        interval_ms=_interval_ms(report.interval_s, event.dependency, policy),
+        fresh_ms=round(interval_ms * policy.timing.fresh_intervals),
+        stale_ms=round(interval_ms * policy.timing.stale_intervals),
         counted_ms=seen_ms,
         presence=presence,
         latency=score.latency(hits, rule.latency_objective_ms),
-        run=_run(counted, seen_ms),
+        run=_run(counted, misses, seen_ms),
     )
 
 
@@ -132,12 +120,14 @@ def of_breaker(
     A breaker that has waited in HALF_OPEN for longer than the promotion dwell meets no traffic: it says nothing
     any more, else a quiet shop could not get better before somebody buys.
     """
+    interval_ms = _interval_ms(report.interval_s, event.dependency, policy)
     idle_since_ms = _idle_since_ms(report, seen_ms, before)
     idle = idle_since_ms is not None and seen_ms - idle_since_ms >= span_ms(policy.timing.promote_dwell_s)
     return BreakerSighting(
         seen_ms=seen_ms,
         sequence=event.sequence,
-        interval_ms=_interval_ms(report.interval_s, event.dependency, policy),
+        fresh_ms=round(interval_ms * policy.timing.fresh_intervals),
+        stale_ms=round(interval_ms * policy.timing.stale_intervals),
         counted_ms=seen_ms,
         state=report.state,
         traffic=None if idle else score.traffic(report),
@@ -156,19 +146,16 @@ def _interval_ms(reported_s: float, dependency: str, policy: Policy) -> int:
     return max(1, span_ms(min(reported_s, longest_s)))
 
 
-def _run(counted: list[Observation], seen_ms: int) -> Run:
-    trailing: list[Observation] = []
-    for seen in reversed(counted):
-        if trailing and bool(seen.outcome.miss) != bool(trailing[0].outcome.miss):
-            break
-        trailing.append(seen)
-    if not trailing:
+def _run(counted: list[Observation], misses: list[float], seen_ms: int) -> Run:
+    if not counted:
         return Run(misses=0.0, hits=0, since_ms=seen_ms, auth=False, cut=False)
-    misses = sum(seen.outcome.miss for seen in trailing)
+    missed, length = bool(misses[-1]), 1
+    while length < len(misses) and bool(misses[-1 - length]) == missed:
+        length += 1
     return Run(
-        misses=misses,
-        hits=0 if misses else len(trailing),
-        since_ms=min(seen_ms, max(seen_ms - DAY_MS, to_ms(trailing[-1].at))),
-        auth=trailing[0].outcome is Outcome.AUTH,
-        cut=len(trailing) == len(counted) >= score.WINDOW,
+        misses=sum(misses[-length:]),
+        hits=0 if missed else length,
+        since_ms=min(seen_ms, max(seen_ms - DAY_MS, to_ms(counted[-length].at))),
+        auth=counted[-1].outcome is Outcome.AUTH,
+        cut=length == len(counted) >= score.WINDOW,
     )
