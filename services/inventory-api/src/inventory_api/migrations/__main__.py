@@ -24,7 +24,9 @@ LOCK = 7_267_001
 def main() -> None:
     """Read the arguments and migrate."""
     parser = argparse.ArgumentParser(prog="python -m inventory_api.migrations", description=__doc__)
-    parser.add_argument("revision", nargs="?", default="head", help="a revision; a lower one migrates down")
+    parser.add_argument(
+        "revision", nargs="?", default="head", help="a revision (a lower one migrates down), `base` or `head`"
+    )
     arguments = parser.parse_args()
     asyncio.run(migrate(os.environ["DATABASE_URL"], arguments.revision))
 
@@ -46,10 +48,10 @@ def _run(connection: Connection, revision: str) -> None:
     config = Config()
     config.set_main_option("script_location", str(resources.files("inventory_api").joinpath("migrations")))
     config.attributes["connection"] = connection
-    if revision == "head" or revision > _current(connection):
-        command.upgrade(config, revision)
-    else:
+    if revision == "base" or revision < _current(connection):
         command.downgrade(config, revision)
+    else:
+        command.upgrade(config, revision)
 
 
 def _current(connection: Connection) -> str:

@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError, ProgrammingError
+
+from inventory_api.adapters.sql.database import Database
+from inventory_api.adapters.sql.store import SqlStore
+from inventory_api.adapters.sql.tidying import Tidying
+from inventory_api.application.reserving import Seen
+from inventory_api.domain.errors import InsufficientStockError
+from inventory_api.domain.reservation import Settlement
+from inventory_api.domain.stock import Line
+from resilience_runtime import SystemClock
+from tests.fixtures.services import new_database
+from tests.inventory_api.databases import migrate, opened
+from tests.inventory_api.store_contract import StoreContract, Wait, hold, level_of, place_with, settle
+
+AUDIT = text("""
+    SELECT
+        (SELECT count(*) FROM stock_levels l
+         WHERE l.on_hand <> COALESCE((SELECT sum(delta) FROM ledger WHERE level_id = l.id), 0)) AS on_hand,
+        (SELECT count(*) FROM stock_levels l
+         WHERE l.reserved <> COALESCE((SELECT sum(held) FROM reservation_lines WHERE level_id = l.id), 0)) AS reserved,
+        (SELECT count(*) FROM stock_levels l
+         WHERE l.ledger_sequence <> (SELECT count(*) FROM ledger WHERE level_id = l.id)) AS gaps
+""")
+
+
+@pytest.fixture(scope="module")
+def migrated_url(postgres_url: str) -> Iterator[str]:
+    with new_database(postgres_url) as url:
+        migrate(url)
+        yield url
+
+
+@pytest.fixture
+async def database(migrated_url: str) -> AsyncIterator[Database]:
+    async with opened(migrated_url) as database:
+        yield database
+
+
+@pytest.fixture
+def store(database: Database) -> SqlStore:
+    return SqlStore(database)
+
+
+@pytest.fixture
+def wait() -> Wait:
+    return time.sleep  # expiry is judged by the database's clock, which nobody can move
+
+
+async def audit(database: Database) -> tuple[int, ...]:
+    async with database.reading() as session:
+        return tuple((await session.execute(AUDIT)).one())
+
+
+class TestSqlStore(StoreContract):
+    pass
+
+
+async def test_oversell_storm_exactly_as_many_as_there_are(store: SqlStore, database: Database) -> None:
+    place = await place_with(store, 100)
+
+    results = await asyncio.gather(*(hold(store, Line(place, 1)) for _ in range(500)), return_exceptions=True)
+
+    assert sum(isinstance(result, Seen) for result in results) == 100
+    assert sum(isinstance(result, InsufficientStockError) for result in results) == 400
+    assert await audit(database) == (0, 0, 0)
+
+
+async def test_no_deadlock_whatever_the_order_of_lines_b26(store: SqlStore, database: Database) -> None:
+    places = [await place_with(store, 1000) for _ in range(4)]
+    rng = random.Random(7)
+
+    async def customer() -> None:
+        lines = [Line(place, 1) for place in rng.sample(places, len(places))]
+        seen = await hold(store, *lines)
+        settlement = rng.choice([Settlement.CONFIRM, Settlement.RELEASE])
+        await settle(store, seen, settlement, *rng.sample(lines, 2))
+        await settle(store, seen, settlement)
+
+    await asyncio.gather(*(customer() for _ in range(100)))
+
+    assert [(await level_of(store, place)).reserved for place in places] == [0, 0, 0, 0]
+    assert await audit(database) == (0, 0, 0)
+
+
+async def test_the_database_itself_refuses_to_oversell(store: SqlStore, database: Database) -> None:
+    place = await place_with(store, 5)
+
+    for broken in ("reserved = 6", "reserved = -1", "on_hand = -1", "on_hand = 9007199254740992"):
+        with pytest.raises(IntegrityError):
+            async with database.writing() as session:
+                await session.execute(text(f"UPDATE stock_levels SET {broken} WHERE on_hand = 5"))  # noqa: S608 - constants
+
+    assert (await level_of(store, place)).on_hand == 5
+    assert database.breaker.snapshot().failed == 0
+
+
+async def test_tidying_closes_what_has_expired(store: SqlStore, database: Database) -> None:
+    place = await place_with(store, 5)
+    seen = await hold(store, Line(place, 5), ttl_s=1)
+    await asyncio.sleep(1.1)  # the database's clock
+
+    await Tidying(database, SystemClock()).tidy()
+
+    async with database.reading() as session:
+        states = await session.execute(
+            text("SELECT state FROM reservations WHERE id = CAST(:id AS uuid)"), {"id": seen.reservation.id}
+        )
+        assert states.scalar_one() == "EXPIRED"
+    assert await audit(database) == (0, 0, 0)
+
+
+async def test_migrations_go_down_and_up_again(postgres_url: str) -> None:
+    with new_database(postgres_url) as url:
+        migrate(url)
+        migrate(url)
+        async with opened(url) as database:
+            await place_with(SqlStore(database), 3)
+            migrate(url, "base")
+            with pytest.raises(ProgrammingError, match="does not exist"):
+                await place_with(SqlStore(database), 3)
+            migrate(url, "0001")
+            await place_with(SqlStore(database), 3)
