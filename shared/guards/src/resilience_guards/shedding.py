@@ -1,8 +1,8 @@
 """Which calls to refuse first when not all can be served.
 
-Classes are numbers, 0 the most important. A class may use the limit less the room that the classes above it are
-expected to need: their rate of arrival times the time a call takes (Little's law). The room of a class is never
-more than that of the class above it, so whenever a call is refused, every less important one would be too; and
+Classes are numbers, 0 the most important. For each class above it, a call must leave room for those that are
+expected and not yet under way: their rate of arrival times the time a call takes (Little's law). The room to leave
+never falls from one class to the next, so whenever a call is refused, every less important one would be too; and
 while only unimportant calls come, they have the whole limit.
 """
 
@@ -55,22 +55,28 @@ class Shedder:
         self._clock = clock
         self._rates = [_Rate(memory_s, clock()) for _ in range(classes)]
 
-    def room(self, importance: int) -> int:
-        """Return how many calls of all classes may be under way for one of this class to be admitted."""
-        now_s = self._clock()
-        above = sum(rate.at(now_s) for rate in self._rates[:importance])
-        needed = above * self._limiter.typical_s
-        # Arrivals come in clumps: as many more as one standard deviation of a Poisson count.
-        return max(0, int(self._limiter.limit - needed - sqrt(needed)))
+    def room_left_for(self, importance: int) -> float:
+        """Return for how many calls of the classes above this one room must be left."""
+        now_s, typical_s = self._clock(), self._limiter.typical_s
+        left = 0.0
+        for above, rate in enumerate(self._rates[:importance]):
+            expected = rate.at(now_s) * typical_s
+            # Arrivals come in clumps: as many more as one standard deviation of a Poisson count.
+            left += max(0.0, expected + sqrt(expected) - self._limiter.in_flight_of(above))
+        return left
+
+    def has_room(self, importance: int) -> bool:
+        """Say whether a call of this class would be admitted now, consuming nothing."""
+        return self._limiter.in_flight + self.room_left_for(importance) < self._limiter.limit
 
     def acquire(self, importance: int) -> Slot:
-        """Take a slot for a call of a class, 0 the most important.
+        """Take a slot of the limiter for a call of a class, 0 the most important.
 
         Raises:
             Shed: there is no room for this class now, and so for none below it.
-            LimitReached: likewise, for any class.
         """
         self._rates[importance].add(self._clock())
-        if importance and self._limiter.in_flight >= self.room(importance):
+        if not self.has_room(importance):
+            self._limiter.wanted()
             raise Shed
-        return self._limiter.acquire()
+        return self._limiter.acquire(importance)

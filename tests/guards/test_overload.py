@@ -1,0 +1,15 @@
+from __future__ import annotations
+
+from tests.bench.guards_overload import Server
+
+
+def test_goodput_at_four_times_capacity_stays_above_nine_tenths() -> None:
+    guarded = Server(4.0, 5, length_s=20.0).guard(by_class=True).run()
+
+    assert guarded.goodput() > 0.9
+    assert guarded.p99_ms() < 100
+    assert guarded.served() == sorted(guarded.served(), reverse=True)
+
+
+def test_without_guards_it_collapses() -> None:
+    assert Server(4.0, 5, length_s=15.0).run().goodput() < 0.05
