@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from operator import itemgetter
 from typing import Protocol, TypeVar
 
 from resilience_contracts import BreakerState, Health, HealthObserved, Policy
@@ -26,6 +27,7 @@ S = TypeVar("S", bound=Sighting)
 GRACE_INTERVALS = 3.0
 OBSERVERS_LIMIT = 100
 PAIR = 2
+RANK = itemgetter(0, 1, 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,17 +138,10 @@ def judge(track: Track, name: str, policy: Policy, hearing: Hearing) -> Judgemen
 
 def _judge_fresh(fresh: list[ProbeSighting], believed: float | None) -> Judgement:
     traffic = 1.0 if believed is None else believed
-
-    def rank(seen: ProbeSighting) -> tuple[int, int, int]:
-        return seen.score(traffic), seen.seen_ms, seen.sequence
-
-    source = middle(fresh, rank)
-    scores = [seen.score(traffic) for seen in fresh]
-    healths = {_health(seen, traffic) for seen in fresh}
-    disagreement = len(scores) == PAIR and len(healths) > 1
-    return Judgement(
-        _health(source, traffic), source.score(traffic), disagreement=disagreement, source=source
-    )
+    scored = [(seen.score(traffic), seen.seen_ms, seen.sequence, seen) for seen in fresh]
+    points, _, _, source = middle(scored, RANK)
+    disagreement = len(scored) == PAIR and len({_health(seen, own) for own, _, _, seen in scored}) > 1
+    return Judgement(_health(source, points), points, disagreement=disagreement, source=source)
 
 
 def _judge_silent(track: Track, newest: ProbeSighting, hearing: Hearing) -> Judgement:
@@ -171,8 +166,8 @@ def unseen_until_ms(name: str, policy: Policy, born_ms: int) -> int:
     return born_ms + round(GRACE_INTERVALS * span_ms(policy.dependencies[name].interval_s))
 
 
-def _health(seen: ProbeSighting, traffic: float) -> Health:
-    return Health.DOWN if seen.presence <= 0.0 else health_of(seen.score(traffic))
+def _health(seen: ProbeSighting, points: int) -> Health:
+    return Health.DOWN if seen.presence <= 0.0 else health_of(points)
 
 
 def _traffic(track: Track, now_ms: int) -> float | None:

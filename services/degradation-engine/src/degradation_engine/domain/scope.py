@@ -151,7 +151,8 @@ class Scope:
                 yield unseen_until_ms(name, self._policy, state.born_ms) + 1
             for seen in track.sightings():
                 yield seen.overdue_ms() + 1
-                yield seen.overdue_ms(state.awake_ms) + 1
+                if seen.counted_ms < state.awake_ms:
+                    yield seen.overdue_ms(state.awake_ms) + 1
                 yield seen.silent_ms(state.awake_ms) + 1
         if state.hold is not None:
             yield state.hold.expires_ms
