@@ -100,6 +100,8 @@ def assemble(settings: Settings, policy: Policy, outside: Outside) -> Service:
         lambda: _readiness(board, state_reader),
         error_shapes={"/ofrep/": ofrep_shape},
         description="Is this feature on, and why.",
+        docs_url=None,  # its page would come from a CDN; the document is at /openapi.json
+        redoc_url=None,
     )
     app.include_router(Reads(board, history, documents, hub, clock).router())
     app.include_router(changes.router())

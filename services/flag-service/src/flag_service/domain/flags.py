@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 
-from resilience_contracts import FeatureView, Policy, PolicyError, format_time
+from resilience_contracts import FeatureState, FeatureView, Policy, PolicyError, format_time
 
 from .picture import Picture
 
@@ -18,6 +19,7 @@ MODE_SUFFIX = ".mode"
 LEVEL_FLAG = "system.level"
 RANK_FLAG = "system.level.rank"
 UNKNOWN_VARIANT = "unknown"
+VARIANTS = {state: state.value.lower() for state in FeatureState}
 
 Scalar = bool | int | str
 
@@ -40,7 +42,9 @@ class Evaluation:
     metadata: Mapping[str, Scalar] = field(default_factory=dict)
 
 
-Rule = Callable[[Picture], Evaluation]
+Metadata = dict[str, Scalar]
+Rule = Callable[[Picture, Metadata], Evaluation]
+"""Answers a flag; given what every flag's metadata says of the level."""
 
 
 class FlagCatalogue:
@@ -71,11 +75,12 @@ class FlagCatalogue:
         Raises:
             KeyError: there is no such flag.
         """
-        return self._rules[key](picture)
+        return self._rules[key](picture, _level_metadata(picture))
 
     def evaluate_all(self, picture: Picture) -> list[Evaluation]:
         """Answer every flag, in the catalogue's order."""
-        return [rule(picture) for rule in self._rules.values()]
+        of_level = _level_metadata(picture)
+        return [rule(picture, of_level) for rule in self._rules.values()]
 
     def _add(self, key: str, rule: Rule) -> None:
         if key in self._rules:
@@ -84,52 +89,55 @@ class FlagCatalogue:
 
 
 def _boolean(key: str, index: int) -> Rule:
-    def rule(picture: Picture) -> Evaluation:
+    def rule(picture: Picture, of_level: Metadata) -> Evaluation:
         feature = picture.features[index]
-        return _of_feature(key, feature.state.on, feature, picture)
+        return _of_feature(key, feature.state.on, feature, picture, of_level)
 
     return rule
 
 
 def _mode(key: str, index: int) -> Rule:
-    def rule(picture: Picture) -> Evaluation:
+    def rule(picture: Picture, of_level: Metadata) -> Evaluation:
         feature = picture.features[index]
-        return _of_feature(key, feature.state.value, feature, picture)
+        return _of_feature(key, feature.state.value, feature, picture, of_level)
 
     return rule
 
 
-def _of_feature(key: str, value: Scalar, feature: FeatureView, picture: Picture) -> Evaluation:
-    because = {"because": feature.because.value, "detail": feature.detail}
-    metadata = {**because, **_held(feature), **_level_metadata(picture)}
-    return Evaluation(key, value, _reason(picture), feature.state.value.lower(), metadata)
+def _of_feature(
+    key: str, value: Scalar, feature: FeatureView, picture: Picture, of_level: Metadata
+) -> Evaluation:
+    metadata = {"because": feature.because.value, "detail": feature.detail, **of_level}
+    if feature.hold is not None:
+        metadata |= _held(feature.hold.hold_id, feature.hold.expires_at)
+    return Evaluation(key, value, _reason(picture), VARIANTS[feature.state], metadata)
 
 
-def _held(feature: FeatureView) -> dict[str, Scalar]:
-    if feature.hold is None:
-        return {}
-    return {"hold_id": feature.hold.hold_id, "expires_at": format_time(feature.hold.expires_at)}
+def _level(picture: Picture, of_level: Metadata) -> Evaluation:
+    return _of_level(LEVEL_FLAG, picture.level.name if picture.level else None, picture, of_level)
 
 
-def _level(picture: Picture) -> Evaluation:
-    return _of_level(LEVEL_FLAG, picture.level.name if picture.level else None, picture)
+def _rank(picture: Picture, of_level: Metadata) -> Evaluation:
+    return _of_level(RANK_FLAG, picture.level.state.rank if picture.level else None, picture, of_level)
 
 
-def _rank(picture: Picture) -> Evaluation:
-    return _of_level(RANK_FLAG, picture.level.state.rank if picture.level else None, picture)
-
-
-def _of_level(key: str, value: Scalar | None, picture: Picture) -> Evaluation:
+def _of_level(key: str, value: Scalar | None, picture: Picture, of_level: Metadata) -> Evaluation:
     level = picture.level
-    because: dict[str, Scalar] = {"because": level.state.decided_by.value if level else UNKNOWN_VARIANT}
-    if level and level.state.hold:
-        expires_at = format_time(level.state.hold.expires_at)
-        because |= {"hold_id": level.state.hold.hold_id, "expires_at": expires_at}
-    variant = level.name.lower() if level else UNKNOWN_VARIANT
-    return Evaluation(key, value, _reason(picture), variant, because | _level_metadata(picture))
+    if level is None:
+        return Evaluation(
+            key, value, _reason(picture), UNKNOWN_VARIANT, {"because": UNKNOWN_VARIANT, **of_level}
+        )
+    metadata = {"because": level.state.decided_by.value, **of_level}
+    if level.state.hold:
+        metadata |= _held(level.state.hold.hold_id, level.state.hold.expires_at)
+    return Evaluation(key, value, _reason(picture), level.name.lower(), metadata)
 
 
-def _level_metadata(picture: Picture) -> dict[str, Scalar]:
+def _held(hold_id: str, expires_at: datetime) -> Metadata:
+    return {"hold_id": hold_id, "expires_at": format_time(expires_at)}
+
+
+def _level_metadata(picture: Picture) -> Metadata:
     level = picture.level
     if level is None:
         return {"scope": picture.scope, "stale": True}
