@@ -1,14 +1,15 @@
 """The way of announcements into Kafka.
 
-Per scope the order is: changes and states of the level as the engine gave them, then the engine's own state. A
-crash in between repeats the same announcements when the same events are taken again: nothing is lost, and a
-repetition has the same identity.
+Per scope, changes of level in their order and the newest state of the level go out side by side, then the engine's
+own state. A crash in between repeats the same announcements when the same events are taken again: nothing is lost,
+and a repetition has the same identity.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 
 from resilience_contracts import Event, LevelChanged, LevelState, Version, encode
 from resilience_runtime.bus import EventPublisher, PublishError
@@ -20,6 +21,14 @@ from .adapters.state_record import wrap
 
 STORE_EVERY_S = 10.0
 IN_FLIGHT = 64
+
+
+@dataclass(slots=True)
+class Waiting:
+    """What a scope has announced and nobody has stored yet."""
+
+    changes: list[LevelChanged] = field(default_factory=list)
+    state: LevelState | None = None
 
 
 class Outbox:
@@ -47,7 +56,7 @@ class Outbox:
         self._source = source
         self._clock = clock
         self._metrics = metrics
-        self._waiting: dict[str, list[Event]] = {}
+        self._waiting: dict[str, Waiting] = {}
         self._unstored_since_s: dict[str, float] = {}
         self._at_least: dict[str, Version] = {}
         self._offset: int | None = None
@@ -65,12 +74,15 @@ class Outbox:
     def add(self, events: Iterable[Event]) -> None:
         """Queue what the engine announced."""
         for event in events:
-            waiting = self._waiting.setdefault(event.key, [])
-            if isinstance(event, LevelState):
-                waiting[:] = [other for other in waiting if not isinstance(other, LevelState)]
-                if event.version.ordered() < self._at_least.get(event.scope, event.version.ordered()):
-                    continue
-            waiting.append(event)
+            waiting = self._waiting.setdefault(event.key, Waiting())
+            if isinstance(event, LevelChanged):
+                waiting.changes.append(event)
+            elif isinstance(event, LevelState) and not self._older_than_published(event):
+                waiting.state = event
+
+    def _older_than_published(self, state: LevelState) -> bool:
+        version = state.version.ordered()
+        return version < self._at_least.get(state.scope, version)
 
     async def deliver(self, *, everything: bool = False) -> None:
         """Store what waits, and the states that have waited for ten seconds (or every one).
@@ -81,10 +93,7 @@ class Outbox:
         scopes = self._due(everything=everything)
         if not scopes:
             return
-        done = await asyncio.gather(*(self._deliver_scope(scope) for scope in scopes), return_exceptions=True)
-        for error in done:
-            if isinstance(error, BaseException):
-                raise error
+        await _all(self._deliver_scope(scope) for scope in scopes)
 
     def _due(self, *, everything: bool) -> list[str]:
         before_s = self._clock.monotonic() - (0.0 if everything else STORE_EVERY_S)
@@ -93,11 +102,9 @@ class Outbox:
 
     async def _deliver_scope(self, scope: str) -> None:
         async with self._in_flight:
-            waiting = self._waiting.get(scope, [])
+            waiting = self._waiting.get(scope, Waiting())
             try:
-                while waiting:
-                    await self._publisher.publish(*encode(waiting[0], self._source))
-                    self._count(waiting.pop(0))
+                await _all([self._send_changes(waiting), self._send_state(waiting)])
                 await self._store(scope)
             except PublishError:
                 self._metrics.counter(rows.PUBLISH_FAILURES).inc()
@@ -105,11 +112,26 @@ class Outbox:
             self._waiting.pop(scope, None)
             self._unstored_since_s.pop(scope, None)
 
+    async def _send_changes(self, waiting: Waiting) -> None:
+        while waiting.changes:
+            change = waiting.changes[0]
+            await self._publisher.publish(*encode(change, self._source))
+            self._metrics.counter(rows.CHANGES).labels(change.to_level).inc()
+            waiting.changes.pop(0)
+
+    async def _send_state(self, waiting: Waiting) -> None:
+        if waiting.state is not None:
+            await self._publisher.publish(*encode(waiting.state, self._source))
+            waiting.state = None
+
     async def _store(self, scope: str) -> None:
         record = wrap(scope, self._dump(scope), self._partition, self._offset)
         await self._publisher.publish(*record)
         self._metrics.counter(rows.STATE_BYTES).inc(len(record.value or b""))
 
-    def _count(self, event: Event) -> None:
-        if isinstance(event, LevelChanged):
-            self._metrics.counter(rows.CHANGES).labels(event.to_level).inc()
+
+async def _all(sending: Iterable[Awaitable[None]]) -> None:
+    """Wait for all of them, then raise the first error there was."""
+    for result in await asyncio.gather(*sending, return_exceptions=True):
+        if isinstance(result, BaseException):
+            raise result
