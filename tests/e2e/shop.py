@@ -55,7 +55,7 @@ class Shop:
     """Talks to inventory-api and flag-service; each call is bounded."""
 
     def __init__(self, inventory_url: str, flags_url: str, operator_key: str) -> None:
-        self.inventory = httpx.Client(base_url=inventory_url, timeout=5)
+        self.inventory = httpx.Client(base_url=inventory_url, timeout=12)  # the assistant may take 10 s
         self.flags = httpx.Client(base_url=flags_url, timeout=5, headers={"X-API-Key": operator_key})
 
     def close(self) -> None:
