@@ -5,9 +5,9 @@ from __future__ import annotations
 import signal
 import sys
 from dataclasses import dataclass
+from http import HTTPStatus
 
-import httpx
-
+from .loopback_http import ask
 from .part import NotReadyError, Place
 from .process import Command
 from .sockets import LOOPBACK
@@ -42,7 +42,6 @@ class OpenAI:
 
     def talk(self) -> None:
         """Read its orders: that is never refused, even when it was told to fail."""
-        try:
-            httpx.get(self.control_url, timeout=1, trust_env=False).raise_for_status()
-        except httpx.HTTPError as error:
-            raise NotReadyError(str(error) or type(error).__name__) from error
+        answer = ask(self.port, "/control")
+        if answer.status != HTTPStatus.OK:
+            raise NotReadyError(f"/control answers {answer.status}")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import signal
 import sys
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Final
 
-import httpx
-
+from .loopback_http import ask
 from .part import NotReadyError, Place
 from .process import Command
 from .sockets import LOOPBACK
@@ -52,13 +52,10 @@ class S3:
 
         Two plain requests: loading an AWS library for them would double the start of every command.
         """
-        bucket = f"{self.endpoint}/{BUCKET}"
         headers = {"Authorization": AUTHORIZATION}
-        try:
-            with httpx.Client(headers=headers, timeout=2, trust_env=False) as client:
-                made = client.put(bucket, content=LOCATION)
-                if made.status_code != httpx.codes.CONFLICT:
-                    made.raise_for_status()
-                client.get(bucket, params={"list-type": "2", "max-keys": "1"}).raise_for_status()
-        except httpx.HTTPError as error:
-            raise NotReadyError(str(error) or type(error).__name__) from error
+        made = ask(self.port, f"/{BUCKET}", "PUT", body=LOCATION, headers=headers)
+        if made.status not in {HTTPStatus.OK, HTTPStatus.CONFLICT}:
+            raise NotReadyError(f"the bucket cannot be made: {made.status}")
+        listed = ask(self.port, f"/{BUCKET}?list-type=2&max-keys=1", headers=headers)
+        if listed.status != HTTPStatus.OK:
+            raise NotReadyError(f"the bucket cannot be listed: {listed.status}")

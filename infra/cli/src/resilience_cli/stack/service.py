@@ -6,9 +6,9 @@ import signal
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 
-import httpx
-
+from .loopback_http import ask
 from .part import NotReadyError, Place
 from .process import Command
 from .sockets import LOOPBACK
@@ -51,9 +51,6 @@ class Service:
 
     def talk(self) -> None:
         """Ask whether it is ready to do its work."""
-        try:
-            answer = httpx.get(f"{self.url}/health/ready", timeout=2, trust_env=False)
-        except httpx.HTTPError as error:
-            raise NotReadyError(str(error) or type(error).__name__) from error
-        if answer.status_code != httpx.codes.OK:
+        answer = ask(self.port, "/health/ready")
+        if answer.status != HTTPStatus.OK:
             raise NotReadyError(f"not ready: {answer.text[:300]}")
