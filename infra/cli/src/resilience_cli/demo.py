@@ -10,6 +10,8 @@ import httpx
 
 from .errors import StackError
 
+PATIENCE_S = 20
+
 LOCATIONS = (
     ("berlin", "Berlin, Alexanderplatz", "store"),
     ("hamburg", "Hamburg, Mönckebergstraße", "store"),
@@ -68,14 +70,24 @@ def _receive(shop: httpx.Client, sku: str, location: str, quantity: int) -> None
 
 
 def _post(shop: httpx.Client, path: str, body: dict[str, Any], key: str) -> None:
-    try:
-        answer = shop.post(path, json=body, headers={"Idempotency-Key": key})
-    except httpx.HTTPError as error:
-        raise StackError(
-            f"demo data stopped at {path} ({type(error).__name__})", "run `resilience up` again"
-        ) from error
+    answer = _accepted(shop, path, body, key)
     if not answer.is_success and answer.status_code != httpx.codes.CONFLICT:
         raise StackError(
             f"demo data stopped at {path} (HTTP {answer.status_code}: {answer.text[:200]})",
             "read the log of inventory-api",
         )
+
+
+def _accepted(shop: httpx.Client, path: str, body: dict[str, Any], key: str) -> httpx.Response:
+    """Send a request until it is not told to come back: a new database is being prepared meanwhile."""
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            answer = shop.post(path, json=body, headers={"Idempotency-Key": key})
+        except httpx.HTTPError as error:
+            raise StackError(
+                f"demo data stopped at {path} ({type(error).__name__})", "run `resilience up` again"
+            ) from error
+        if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE or time.monotonic() > deadline:
+            return answer
+        time.sleep(0.3)

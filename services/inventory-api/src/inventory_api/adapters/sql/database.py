@@ -19,9 +19,12 @@ from .session import Session, watched
 from .url import to_async
 
 DEPENDENCY = "postgresql"
+SCHEMA_RETRY_S = 1.0
 _NOTHING = text("SELECT 1")
 _BUSY = frozenset({"55P03", "40P01", "40001"})
 """lock_not_available, deadlock_detected, serialization_failure: the server is well, the row is in demand."""
+_NO_SCHEMA = "42P01"
+"""undefined_table: the server is well and the migrations have not run on it yet."""
 _AWAY = ("08", "53", "57")
 """Classes of SQLSTATE that speak against the server: connection, resources, operator intervention."""
 
@@ -72,6 +75,13 @@ def against(error: BaseException) -> bool:
         state = _sqlstate(error)
         return error.connection_invalidated or state is None or state.startswith(_AWAY)
     return isinstance(error, OSError | TimeoutError)
+
+
+def _translate(state: str | None, error: DBAPIError) -> None:
+    if state in _BUSY:
+        raise BusyError from error
+    if state == _NO_SCHEMA:
+        raise UnavailableError(DEPENDENCY, "its schema is being prepared", SCHEMA_RETRY_S) from error
 
 
 def _sqlstate(error: DBAPIError) -> str | None:
@@ -149,8 +159,8 @@ class Database:
                 self._failed_s = asyncio.get_running_loop().time()
                 raise UnavailableError(DEPENDENCY, "it does not answer in time") from error
             self.breaker.succeeded(permit)
-            if isinstance(error, DBAPIError) and _sqlstate(error) in _BUSY:
-                raise BusyError from error
+            if isinstance(error, DBAPIError):
+                _translate(_sqlstate(error), error)
             raise
         else:
             self._answered_s = asyncio.get_running_loop().time()
