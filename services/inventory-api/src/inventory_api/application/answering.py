@@ -12,6 +12,9 @@ from .store import Answer, Kept, Store, Transaction
 
 T = TypeVar("T")
 
+ANONYMOUS = "anonymous"
+"""The caller, until API keys tell callers apart."""
+
 
 @dataclass(frozen=True, slots=True)
 class Request:

@@ -12,9 +12,8 @@ from inventory_api.domain.stock import Place
 from resilience_contracts import AdjustmentCommand
 
 from .adjusting import Adjusted, adjust
+from .answering import ANONYMOUS
 from .store import Answer, Kept, Store, Transaction
-
-CALLER = "anonymous"
 
 RenderAdjusted = Callable[[Adjusted], Answer]
 
@@ -56,14 +55,16 @@ async def _outcome(transaction: Transaction, command: AdjustmentCommand, render:
 
 
 async def _apply(transaction: Transaction, command: AdjustmentCommand, render: RenderAdjusted) -> None:
-    kept = await transaction.answers.claim(CALLER, command.idempotency_key, wait=True)
+    kept = await transaction.answers.claim(ANONYMOUS, command.idempotency_key, wait=True)
     if kept is not None and kept.request_sha256 != command.request_sha256:
         raise KeyReusedError
     if kept is None:
         async with transaction.savepoint():
             adjusted = await adjust(transaction, _adjustment(command))
         answer = render(adjusted)
-        await transaction.answers.keep(CALLER, command.idempotency_key, Kept(command.request_sha256, answer))
+        await transaction.answers.keep(
+            ANONYMOUS, command.idempotency_key, Kept(command.request_sha256, answer)
+        )
 
 
 def _adjustment(command: AdjustmentCommand) -> Adjustment:

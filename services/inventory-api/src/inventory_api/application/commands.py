@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from typing import TypeVar
-from uuid import NAMESPACE_URL, uuid4, uuid5
+from uuid import NAMESPACE_URL, UUID, uuid4, uuid5
 
 from inventory_api.domain.adjustment import Adjustment
 from inventory_api.domain.errors import KeyReusedError, UnknownOperationError
@@ -94,6 +94,8 @@ class Commands:
             UnknownOperationError: nobody knows of it.
             UnavailableError, BusyError: nobody here knows of it, and the authority is away.
         """
+        if not _is_ours(command_id):
+            raise UnknownOperationError
         waiting = self._backlog.operation(command_id)
         try:
             async with self._store.reading() as transaction:
@@ -106,6 +108,13 @@ class Commands:
         if found is None:
             raise UnknownOperationError
         return found
+
+
+def _is_ours(command_id: str) -> bool:
+    try:
+        return str(UUID(command_id)) == command_id
+    except ValueError:
+        return False
 
 
 def _command(adjustment: Adjustment, request: Request, clock: Clock) -> AdjustmentCommand:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from inventory_api.domain.errors import UnknownImageError
+from inventory_api.domain.errors import InvalidSkuError, UnknownImageError
 from inventory_api.domain.gate import Action, Behaviour
-from inventory_api.domain.sku import Sku
+from inventory_api.domain.sku import Sku, check_sku
 
 from .errors import UnavailableError
 from .switches import Switches
@@ -72,6 +72,10 @@ class Images:
             FeatureRefusedError: images are off.
             UnknownImageError: the SKU has none.
         """
+        try:
+            check_sku(sku)
+        except InvalidSkuError:
+            raise UnknownImageError from None
         if self._switches.admit(Action.READ_IMAGE) is Behaviour.REDUCED:
             return placeholder()
         try:

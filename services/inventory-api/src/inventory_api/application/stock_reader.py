@@ -13,8 +13,9 @@ from datetime import UTC, datetime
 from enum import Enum
 from typing import Protocol
 
-from inventory_api.domain.errors import UnknownSkuError
+from inventory_api.domain.errors import InvalidSkuError, UnknownSkuError
 from inventory_api.domain.gate import Action, Behaviour
+from inventory_api.domain.sku import check_sku
 from inventory_api.domain.stock import Stock
 from resilience_contracts import Because
 from resilience_runtime import Clock
@@ -122,6 +123,7 @@ class StockReader:
         self._ages = ages
         self._flights: dict[str, asyncio.Task[dict[str, Stock]]] = {}
         self._puts: set[asyncio.Task[None]] = set()
+        self._doubtful = False
         self.memory = StockMemory(ages.most)
         self.served = dict.fromkeys(Layer, 0)
 
@@ -137,7 +139,10 @@ class StockReader:
         Raises:
             UnknownSkuError: there is none.
         """
-        found = await self.many([sku])
+        try:
+            found = await self.many([check_sku(sku)])
+        except InvalidSkuError:
+            raise UnknownSkuError from None
         if sku not in found:
             raise UnknownSkuError(f"there is no SKU {sku}")
         return found[sku]
@@ -159,6 +164,10 @@ class StockReader:
         missing = [sku for sku in skus if sku not in held]
         if not missing:
             return self._readings(held, stale=False)
+        if self._doubtful and all(self._usable(self.memory.get(sku)) for sku in missing):
+            # Somebody has just waited for nothing; who can be answered does not wait, but asks.
+            self._begin(missing)
+            return self._readings(held, stale=False) | self._last_known(missing, None)
         try:
             loaded = await self._load(missing)
         except (UnavailableError, BusyError) as error:
@@ -196,19 +205,23 @@ class StockReader:
         return self._readings(known, stale=True)
 
     async def _load(self, skus: list[str]) -> dict[str, Stock]:
-        fresh = [sku for sku in skus if sku not in self._flights]
-        if fresh:
-            flight = asyncio.create_task(self._fetch(fresh), name="stock flight")
-            flight.add_done_callback(lambda done: self._land(fresh, done))
-            self._flights.update(dict.fromkeys(fresh, flight))
-        flights = {self._flights[sku] for sku in skus}
+        flights = self._begin(skus)
         _, late = await asyncio.wait(flights, timeout=self._ages.deadline_s)
         if late:
+            self._doubtful = True
             raise UnavailableError("postgresql", "it does not answer in time")
         found: dict[str, Stock] = {}
         for flight in flights:
             found |= flight.result()
         return {sku: found[sku] for sku in skus if sku in found}
+
+    def _begin(self, skus: list[str]) -> set[asyncio.Task[dict[str, Stock]]]:
+        fresh = [sku for sku in skus if sku not in self._flights]
+        if fresh:
+            flight = asyncio.create_task(self._fetch(fresh), name="stock flight")
+            flight.add_done_callback(lambda done: self._land(fresh, done))
+            self._flights.update(dict.fromkeys(fresh, flight))
+        return {self._flights[sku] for sku in skus}
 
     def _land(self, skus: list[str], flight: asyncio.Task[dict[str, Stock]]) -> None:
         for sku in skus:
@@ -232,8 +245,13 @@ class StockReader:
 
     async def _from_authority(self, skus: list[str]) -> dict[str, Stock]:
         as_of = self._clock.now()
-        async with self._store.reading() as transaction:
-            stocks = await transaction.levels.stock(skus, as_of)
+        try:
+            async with self._store.reading() as transaction:
+                stocks = await transaction.levels.stock(skus, as_of)
+        except UnavailableError:
+            self._doubtful = True
+            raise
+        self._doubtful = False
         self.served[Layer.AUTHORITY] += len(stocks)
         for stock in stocks.values():
             self.memory.put(stock)

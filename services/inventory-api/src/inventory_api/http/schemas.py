@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated
 
 from pydantic import (
@@ -33,6 +33,7 @@ from resilience_contracts import Because, BreakerState, FeatureState
 BATCH_MOST = 200
 LINES_MOST = 100
 TTL_MOST_S = 7 * 86_400
+EARLIEST, LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
 
 
 def _sku(text: str) -> str:
@@ -253,7 +254,9 @@ class AdjustmentIn(In):
     delta: Delta
     reason: Reason
     reference: Reference | None = Field(default=None, examples=["PO-2211"])
-    occurred_at: AwareDatetime | None = Field(default=None, description="when it happened; by default now")
+    occurred_at: AwareDatetime | None = Field(
+        default=None, ge=EARLIEST, le=LATEST, description="when it happened; by default now"
+    )
 
 
 class LedgerOut(Out):

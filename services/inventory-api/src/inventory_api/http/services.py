@@ -22,9 +22,6 @@ from inventory_api.domain.gate import Action, Behaviour
 from resilience_guards import CircuitBreaker
 from resilience_runtime import Clock
 
-CALLER = "anonymous"
-"""Until API keys come, everybody is one caller."""
-
 
 @dataclass(frozen=True, slots=True)
 class Services:
@@ -63,7 +60,7 @@ def identify(request: Request, key: str | None, body: BaseModel) -> answering.Re
     if key is None:
         return None
     text = f"{request.method} {request.url.path}\n{body.model_dump_json(exclude_unset=True)}"
-    return answering.Request(CALLER, key, hashlib.sha256(text.encode()).hexdigest())
+    return answering.Request(answering.ANONYMOUS, key, hashlib.sha256(text.encode()).hexdigest())
 
 
 def admitted(action: Action) -> Callable[[Request], Behaviour]:

@@ -15,6 +15,7 @@ from .schemas import AvailabilityBatch, AvailabilityIn, LedgerPage, StockOut
 from .services import Serving, admitted
 
 router = APIRouter(prefix="/v1", tags=["stock"])
+NO_NUL = r"^[^\x00]*$"
 
 
 @router.get("/stock/{sku}", response_model=StockOut, dependencies=[Depends(admitted(Action.READ_STOCK))])
@@ -45,8 +46,8 @@ async def availability(services: Serving, body: AvailabilityIn) -> Response:
 @router.get("/ledger", response_model=LedgerPage)
 async def list_ledger(
     services: Serving,
-    sku: Annotated[str | None, Query(max_length=120)] = None,
-    location: Annotated[str | None, Query(max_length=60)] = None,
+    sku: Annotated[str | None, Query(max_length=120, pattern=NO_NUL)] = None,
+    location: Annotated[str | None, Query(max_length=60, pattern=NO_NUL)] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Response:

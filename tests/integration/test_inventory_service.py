@@ -1,0 +1,364 @@
+"""The process as its clients see it, on real Kafka, PostgreSQL, Valkey, S3 and the OpenAI stand-in."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+
+from resilience_contracts import Because, FeatureState, HealthObserved, Level, Topic, decode, encode
+from resilience_runtime import KafkaPublisher, Message, ReplicaReader
+from tests.contracts.states import level_state
+from tests.fixtures.stack import RunningStack, running_stack
+
+pytestmark = pytest.mark.timeout(240)
+
+PARTS = ("kafka", "postgresql", "redis", "s3", "openai", "inventory-api")
+PNG = bytes.fromhex(
+    "89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c489"
+    "0000000d49444154789c6360000002000001e221bc330000000049454e44ae426082"
+)
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
+    """Dependencies and the service, without monitor and engine: levels are ours to give."""
+    with running_stack(Path(tmp_path_factory.mktemp("inventory")), parts=PARTS) as stack:
+        yield stack
+
+
+@pytest.fixture
+def api(stack: RunningStack) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=stack.url("inventory-api"), timeout=10, trust_env=False) as client:
+        yield client
+    for part in ("postgresql", "redis", "s3", "openai"):
+        stack.restore(part)
+    until(lambda: breakers_closed(stack))
+
+
+def breakers_closed(stack: RunningStack) -> bool:
+    answer = httpx.get(f"{stack.url('inventory-api')}/v1/system/degradation", timeout=5, trust_env=False)
+    return {breaker["state"] for breaker in answer.json()["breakers"].values()} == {"CLOSED"}
+
+
+def until(look: Callable[[], object], timeout_s: float = 60) -> None:
+    end = time.monotonic() + timeout_s
+    while not look():
+        assert time.monotonic() < end, "not in time"
+        time.sleep(0.05)
+
+
+def post(api: httpx.Client, path: str, body: object, key: str | None = None) -> httpx.Response:
+    return api.post(path, json=body, headers={"Idempotency-Key": key} if key else {})
+
+
+def adjust(api: httpx.Client, sku: str, delta: int, key: str | None = None) -> httpx.Response:
+    reason = "RECEIPT" if delta > 0 else "SALE"
+    return post(
+        api, "/v1/adjustments", {"sku": sku, "location": "shop", "delta": delta, "reason": reason}, key
+    )
+
+
+def hold(api: httpx.Client, *lines: tuple[str, int]) -> httpx.Response:
+    wanted = [{"sku": sku, "location": "shop", "quantity": quantity} for sku, quantity in lines]
+    return post(api, "/v1/reservations", {"owner_ref": "cart", "lines": wanted})
+
+
+@pytest.fixture
+def sku(api: httpx.Client) -> str:
+    """A SKU with ten at the shop."""
+    name = f"SKU-{uuid.uuid4().hex[:12]}"
+    until(lambda: post(api, "/v1/locations", {"code": "shop", "name": "Shop"}).status_code in {201, 409})
+    assert post(api, "/v1/skus", {"sku": name, "name": "Tee"}).status_code == 201
+    assert adjust(api, name, 10).status_code == 201
+    return name
+
+
+def test_a_day_at_the_shop(api: httpx.Client, sku: str) -> None:
+    held = hold(api, (sku, 3), (sku, 1))
+    assert held.status_code == 201
+    assert held.json()["lines"][0]["quantity"] == 4
+    refused = hold(api, (sku, 7))
+    assert refused.status_code == 409
+    assert refused.json()["code"] == "insufficient_stock"
+    line = {"sku": sku, "location": "shop", "requested": 7, "available": 6}
+    assert refused.json()["lines"] == [line]
+
+    where = held.headers["Location"]
+    assert post(api, f"{where}/confirm", {}).json()["state"] == "CONFIRMED"
+    assert post(api, f"{where}/release", {}).json()["code"] == "reservation_closed"
+
+    stock = api.get(f"/v1/stock/{sku}").json()
+    assert (stock["available"], stock["stale"], stock["status"]) == (6, False, "IN")
+    assert stock["locations"][0]["on_hand"] == 6
+    assert api.get(where).json()["state"] == "CONFIRMED"
+    ledger = api.get("/v1/ledger", params={"sku": sku, "limit": 1}).json()
+    following = api.get("/v1/ledger", params={"sku": sku, "cursor": ledger["next_cursor"]}).json()
+    assert [entry["delta"] for entry in (*ledger["items"], *following["items"])] == [10, -4]
+    assert api.get(f"/v1/skus/{sku}").json()["name"] == "Tee"
+    assert sku in {item["sku"] for item in api.get("/v1/skus", params={"limit": 200}).json()["items"]}
+
+
+@pytest.mark.parametrize("quantity", [-5, 0, 1.5, 2**31, "5", True, None, 10**30])
+def test_quantities_that_are_none_b24(api: httpx.Client, sku: str, quantity: object) -> None:
+    lines = [{"sku": sku, "location": "shop", "quantity": quantity}]
+
+    answer = post(api, "/v1/reservations", {"owner_ref": "cart", "lines": lines})
+
+    assert answer.status_code == 422
+    assert answer.headers["content-type"].startswith("application/problem+json")
+    assert api.get(f"/v1/stock/{sku}").json()["available"] == 10
+
+
+@pytest.mark.parametrize("literal", ["NaN", "1e309", "-5", "5.0"])
+def test_numbers_that_json_should_not_have(api: httpx.Client, sku: str, literal: str) -> None:
+    content = f'{{"sku":"{sku}","location":"shop","delta":{literal},"reason":"RECEIPT"}}'
+
+    answer = api.post("/v1/adjustments", content=content, headers={"content-type": "application/json"})
+
+    assert answer.status_code == 422
+
+
+def test_idempotency_b14(api: httpx.Client, sku: str) -> None:
+    key = uuid.uuid4().hex
+    with ThreadPoolExecutor(2) as threads:
+        pair = list(threads.map(lambda _: adjust(api, sku, 5, key), range(2)))
+    again = adjust(api, sku, 5, key)
+    other = adjust(api, sku, 6, key)
+
+    done = [answer for answer in (*pair, again) if answer.status_code == 201]
+    assert len({answer.text for answer in done}) == 1
+    assert {answer.status_code for answer in pair} <= {201, 409}
+    assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
+    assert api.get(f"/v1/stock/{sku}").json()["locations"][0]["on_hand"] == 15
+
+
+def test_skus_round_trip_b18(api: httpx.Client) -> None:
+    mark = uuid.uuid4().hex[:8]
+    for name in (f"0017{mark}", f"12345{mark}.", f"new test {mark}", f"{mark}é"):
+        added = post(api, "/v1/skus", {"sku": name, "name": "Thing"})
+        assert added.json()["sku"] == name
+        assert api.get(added.headers["Location"]).json()["sku"] == name
+    assert post(api, "/v1/skus", {"sku": f"NEW TEST {mark}", "name": "Thing"}).status_code == 409
+    for wrong in ("a\x00b", " a", "a/b", "x" * 10_240, "\u202eevil", ""):
+        assert post(api, "/v1/skus", {"sku": wrong, "name": "Thing"}).status_code == 422
+
+
+def test_images_go_through_s3(api: httpx.Client, sku: str, stack: RunningStack) -> None:
+    path = f"/v1/skus/{sku}/image"
+    set_level(stack, api, Level.OPTIMAL)
+    assert api.get(path).status_code == 404
+    kept = api.put(path, content=PNG)
+    assert kept.status_code == 204, kept.text
+    shown = api.get(path)
+    assert (shown.content, shown.headers["content-type"]) == (PNG, "image/png")
+    assert api.get(path, headers={"If-None-Match": shown.headers["etag"]}).status_code == 304
+    assert api.put(path, content=b"GIF89a").status_code == 415
+    assert api.put(path, content=PNG + bytes(2**20)).status_code == 413
+
+    stack.stop("s3")
+
+    stand_in = api.get(path)
+    assert (stand_in.status_code, stand_in.headers["content-type"]) == (200, "image/svg+xml")
+    refused = api.put(path, content=PNG)
+    assert (refused.status_code, refused.json()["feature"]) == (503, "integrations.media")
+
+
+def test_the_assistant_answers_with_and_without_its_model(
+    api: httpx.Client, sku: str, stack: RunningStack
+) -> None:
+    set_level(stack, api, Level.OPTIMAL)
+    question = {"question": "What is running low?", "skus": [sku]}
+    assert post(api, "/v1/assistant", question).json()["source"] == "model"
+
+    stack.stop("openai")
+
+    answer = post(api, "/v1/assistant", question).json()
+    assert answer["source"] == "rules"
+    assert "10 available" in answer["answer"]
+    assert answer["figures"][0]["available"] == 10
+
+
+VERSIONS = iter(range(1, 10_000))
+
+
+def set_level(stack: RunningStack, api: httpx.Client, level: Level, **features: FeatureState) -> str:
+    """Publish a level as the engine would, and wait until the service has heard it."""
+    counter = next(VERSIONS)
+    now = datetime.now(UTC)
+    named = {key.replace("__", "."): state for key, state in features.items()}
+    state = level_state(level, (1, counter), now, named).model_copy(
+        update={"next_heartbeat_by": now + timedelta(minutes=10)}
+    )
+    asyncio.run(publish(stack, *encode(state, "/tests")))
+    header = f'{level.name}; version="1.{counter}"'
+    until(lambda: api.get("/health/live").headers["Resilience-Level"] == header)
+    return header
+
+
+async def publish(stack: RunningStack, topic: str, *record: object) -> None:
+    async with KafkaPublisher(stack.bootstrap) as publisher:
+        await publisher.publish(topic, *record, deadline_s=20)  # type: ignore[arg-type]
+
+
+def test_levels_switch_answers(api: httpx.Client, sku: str, stack: RunningStack) -> None:
+    held = hold(api, (sku, 1)).headers["Location"]
+    api.get(f"/v1/stock/{sku}")
+
+    header = set_level(stack, api, Level.MINIMAL)
+
+    read = post(api, "/v1/availability:batch", {"skus": [sku]})
+    assert (read.status_code, read.json()["stale"]) == (200, True)
+    item = read.json()["items"][0]
+    assert (item["status"], item["available"], item["locations"][0]["available"]) == ("IN", None, None)
+    assert int(read.headers["Age"]) >= 0
+    assert "stale-if-error" in read.headers["Cache-Control"]
+    assert read.headers["Resilience-Level"] == header
+    refused = hold(api, (sku, 1))
+    problem = refused.json()
+    assert (refused.status_code, problem["code"]) == (503, "feature_disabled")
+    assert (problem["feature"], problem["state"]) == ("inventory.reservations", "FALLBACK")
+    assert problem["because"] == Because.LEVEL
+    assert 10 <= int(refused.headers["Retry-After"]) == problem["retry_after"] <= 60
+    assert problem["since"]
+    assert post(api, f"{held}/confirm", {}).status_code == 200
+    accepted = adjust(api, sku, 5)
+    assert accepted.status_code == 202
+    until(lambda: api.get(accepted.headers["Location"]).json()["status"] == "applied")
+    assert api.get("/v1/system/degradation").json()["level"] == "MINIMAL"
+
+    set_level(stack, api, Level.OPTIMAL)
+
+    until(lambda: api.get(f"/v1/stock/{sku}").json()["available"] == 14)
+    assert hold(api, (sku, 1)).status_code == 201
+
+
+def test_a_frozen_postgresql_is_not_waited_for(api: httpx.Client, sku: str, stack: RunningStack) -> None:
+    api.get(f"/v1/stock/{sku}")
+    other = f"SKU-{uuid.uuid4().hex}"
+    stack.pause("postgresql")
+
+    until(lambda: api.get(f"/v1/stock/{sku}").json()["stale"])
+    took = []
+    for _ in range(100):
+        began = time.monotonic()
+        read = api.get(f"/v1/stock/{sku}")
+        took.append(time.monotonic() - began)
+        assert (read.status_code, read.json()["stale"], read.json()["available"]) == (200, True, None)
+    began = time.monotonic()
+    refused = api.get(f"/v1/stock/{other}")
+    refused_s = time.monotonic() - began
+    began = time.monotonic()
+    held = hold(api, (sku, 1))
+    held_s = time.monotonic() - began
+
+    assert int(read.headers["Age"]) >= 0
+    assert sorted(took)[98] < 0.2, sorted(took)[-5:]  # 50 ms on a quiet machine
+    assert refused_s < 0.6  # 300 ms on a quiet machine
+    assert (refused.status_code, refused.json()["because"]) == (503, "dependency")
+    assert (held.status_code, held.json()["feature"]) == (503, "inventory.reservations")
+    assert held_s < 1
+    ready = api.get("/health/ready")
+    assert ready.status_code == 200
+
+    stack.restore("postgresql")
+
+    until(lambda: hold(api, (sku, 1)).status_code == 201)
+
+
+def test_without_redis_no_request_fails(api: httpx.Client, sku: str, stack: RunningStack) -> None:
+    for fault in (stack.pause, stack.stop):
+        fault("redis")
+        for _ in range(20):
+            assert api.get(f"/v1/stock/{sku}").status_code == 200
+            assert adjust(api, sku, 1).status_code == 201
+        stack.restore("redis")
+
+    assert api.get(f"/v1/stock/{sku}").json()["available"] == 50
+
+
+def test_accepted_adjustments_survive_a_kill_and_are_applied_once(
+    api: httpx.Client, sku: str, stack: RunningStack
+) -> None:
+    stack.stop("postgresql")
+    keys = [uuid.uuid4().hex for _ in range(20)]
+    accepted = [adjust(api, sku, 1, key) for key in keys]
+    too_much = adjust(api, sku, -1000)
+    assert {answer.status_code for answer in (*accepted, too_much)} == {202}
+    repeated = adjust(api, sku, 1, keys[0])
+    assert repeated.headers["Location"] == accepted[0].headers["Location"]
+    assert adjust(api, sku, 2, keys[0]).status_code == 422
+    waiting = api.get(accepted[0].headers["Location"]).json()
+    assert waiting["status"] == "accepted"
+
+    stack.stop("inventory-api")  # SIGKILL
+    stack.restore("inventory-api")
+    until(lambda: api.get(accepted[-1].headers["Location"]).status_code == 200)
+    stack.restore("postgresql")
+    for _ in range(3):  # in the middle of applying
+        time.sleep(0.3)  # a moment in the life of the applier; any will do
+        stack.stop("inventory-api")
+        stack.restore("inventory-api")
+
+    def statuses() -> set[str]:
+        return {api.get(answer.headers["Location"]).json().get("status", "") for answer in accepted}
+
+    until(lambda: statuses() == {"applied"})
+    assert api.get(f"/v1/stock/{sku}").json()["locations"][0]["on_hand"] == 30
+    exception = api.get(too_much.headers["Location"]).json()
+    assert (exception["status"], exception["code"]) == ("exception", "insufficient_stock")
+    done = adjust(api, sku, 1, keys[3])
+    assert done.status_code == 201
+    assert api.get(f"/v1/stock/{sku}").json()["locations"][0]["on_hand"] == 30
+
+
+def test_breakers_are_reported_to_the_engine(api: httpx.Client, sku: str, stack: RunningStack) -> None:
+    seen: list[HealthObserved] = []
+
+    def apply(message: Message) -> None:
+        event = decode(message.value, message.headers).event
+        if isinstance(event, HealthObserved):
+            seen.append(event)
+
+    async def watch() -> None:
+        reader = ReplicaReader(stack.bootstrap, (Topic.HEALTH,), apply)
+        reading = asyncio.create_task(reader.run())
+        stack.stop("redis")
+        try:
+            async with asyncio.timeout(60):
+                while not any(event.breaker and event.breaker.state == "OPEN" for event in seen):
+                    await asyncio.to_thread(api.get, f"/v1/stock/{sku}")
+                    await asyncio.sleep(0.05)
+        finally:
+            reading.cancel()
+            await asyncio.wait({reading})
+
+    asyncio.run(watch())
+
+    assert {event.dependency for event in seen} == {"openai", "postgresql", "redis", "s3"}
+    assert {event.observer for event in seen} == {"inventory-api-1"}
+
+
+def test_secrets_stay_inside(api: httpx.Client, sku: str, stack: RunningStack) -> None:
+    password = stack.env["DATABASE_URL"].split(":")[2].partition("@")[0]
+    stack.stop("postgresql")
+
+    answers = [hold(api, (sku, 1)), api.get("/v1/skus"), api.get("/v1/system/degradation")]
+
+    assert answers[1].json()["code"] == "dependency_unavailable"
+    assert not any(password in answer.text or "Traceback" in answer.text for answer in answers)
+
+
+def test_a_process_stays_small(stack: RunningStack, api: httpx.Client, sku: str) -> None:
+    set_level(stack, api, Level.OPTIMAL)
+    api.put(f"/v1/skus/{sku}/image", content=PNG)
+    post(api, "/v1/assistant", {"question": "What is running low?"})
+
+    assert stack.rss_mb()["inventory-api"] < 150
