@@ -62,7 +62,10 @@ class CircuitBreaker(Circuit):
 
     async def __aenter__(self) -> Self:
         """Guard a block, to be left in the same task."""
-        guard = await Guard(self).__aenter__()
+        guard = Guard(self)
+        timeout = guard.enter()
+        if timeout is not None:
+            await timeout.__aenter__()
         _entered.set((*_entered.get(), (self, guard)))
         return self
 
@@ -71,11 +74,15 @@ class CircuitBreaker(Circuit):
     ) -> None:
         """Report how the block ended."""
         entered = _entered.get()
-        at = -1
+        at = len(entered) - 1
         while entered[at][0] is not self:
             at -= 1
-        _entered.set(entered[:at] + entered[len(entered) + at + 1 :])
-        await entered[at][1].__aexit__(kind, error, trace)
+        _entered.set(entered[:at] + entered[at + 1 :])
+        guard = entered[at][1]
+        if guard.timeout is None:
+            guard.leave(error)
+        else:
+            await guard.__aexit__(kind, error, trace)
 
     def stream(
         self, source: Callable[P, AsyncIterator[T]], /, *args: P.args, **kwargs: P.kwargs

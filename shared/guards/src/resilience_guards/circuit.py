@@ -82,10 +82,11 @@ class Circuit:
         now_s = self._clock()
         if era.admits_all:
             return Permit(era, now_s)
-        permit = self._take_place(now_s)
+        permit = None if era.sealed and now_s <= era.ends_s else self._take_place(now_s)
         if permit is None:
-            era = self._era
-            raise CallNotPermitted(self.name, era.state, self._retry_after_s(era, now_s))
+            self._era.window.not_permitted += 1
+            self._refused_total += 1
+            raise CallNotPermitted(self.name, self._era.state, self._retry_after_s(self._era, now_s))
         return permit
 
     def try_acquire(self) -> Permit | None:
@@ -94,7 +95,11 @@ class Circuit:
         now_s = self._clock()
         if era.admits_all:
             return Permit(era, now_s)
-        return self._take_place(now_s)
+        permit = None if era.sealed and now_s <= era.ends_s else self._take_place(now_s)
+        if permit is None:
+            self._era.window.not_permitted += 1
+            self._refused_total += 1
+        return permit
 
     def succeeded(self, permit: Permit, took_s: float | None = None) -> None:
         """Report that the call came back; `took_s` is counted from the permit unless given."""
@@ -179,14 +184,7 @@ class Circuit:
         self.move(State.METRICS_ONLY)
 
     def _take_place(self, now_s: float) -> Permit | None:
-        era = self._era
-        if era.state is OPEN and not self._on_time and now_s <= self._wait_end_s(era):
-            era.window.not_permitted += 1
-            self._refused_total += 1
-            return None
-        return self._take_due_place(self._due(now_s), now_s)
-
-    def _take_due_place(self, era: Era, now_s: float) -> Permit | None:
+        era = self._due(now_s)
         if era.state is OPEN and now_s > self._wait_end_s(era):
             era = self._enter(HALF_OPEN, Cause.WAIT_OVER, now_s)
         permit = Permit(era, now_s)
@@ -195,8 +193,6 @@ class Circuit:
         if not era.free:
             self._reclaim(era, now_s)
         if not era.free:
-            era.window.not_permitted += 1
-            self._refused_total += 1
             return None
         era.free -= 1
         era.leases[permit] = now_s + self.settings.permit_lease_s
@@ -258,9 +254,10 @@ class Circuit:
     def _enter(self, state: State, cause: Cause, now_s: float, for_s: float | None = None) -> Era:
         previous = self._era.state
         era = self._era = next_era(self._era, state, self.settings, self._rng, now_s=now_s, wait_s=for_s)
+        era.sealed = state is OPEN and self._adviser is None and not self._on_time
         if previous is not state:
             self._tell(EventKind.TRANSITION, previous, cause, now_s)
-        return era
+        return self._era  # a listener may have moved it on
 
     def _wait_end_s(self, era: Era) -> float:
         if self._adviser is None:
@@ -276,8 +273,8 @@ class Circuit:
         if era.admits_all:
             return 0.0
         if era.state is OPEN:
-            end_s = self._wait_end_s(era)
-            return max(end_s - now_s, _TICK_S) if now_s <= end_s else 0.0
+            left_s = (era.ends_s if era.sealed else self._wait_end_s(era)) - now_s
+            return left_s or _TICK_S if left_s >= 0 else 0.0
         if era.state is HALF_OPEN:
             if era.free:
                 return 0.0

@@ -26,18 +26,30 @@ def settle(circuit: Circuit, permit: Permit, error: BaseException, took_s: float
 class Guard:
     """Guards one block, once: `async with breaker.guard():`."""
 
-    __slots__ = ("_circuit", "_permit", "_timeout")
+    __slots__ = ("_circuit", "_permit", "timeout")
 
     def __init__(self, circuit: Circuit) -> None:
         self._circuit = circuit
 
-    async def __aenter__(self) -> Self:
-        """Take a permit and start the deadline."""
+    def enter(self) -> asyncio.Timeout | None:
+        """Take a permit; return the deadline to start, if there is one."""
         self._permit = self._circuit.acquire()
         deadline_s = self._circuit.settings.call_deadline_s
-        self._timeout = None if deadline_s is None else asyncio.timeout(deadline_s)
-        if self._timeout is not None:
-            await self._timeout.__aenter__()
+        self.timeout = None if deadline_s is None else asyncio.timeout(deadline_s)
+        return self.timeout
+
+    def leave(self, error: BaseException | None) -> None:
+        """Report how the block ended."""
+        if error is None:
+            self._circuit.succeeded(self._permit)
+        else:
+            settle(self._circuit, self._permit, error)
+
+    async def __aenter__(self) -> Self:
+        """Take a permit and start the deadline."""
+        timeout = self.enter()
+        if timeout is not None:
+            await timeout.__aenter__()
         return self
 
     async def __aexit__(
@@ -48,13 +60,10 @@ class Guard:
         Raises:
             TimeoutError: the block ran into the deadline, which is a failure whatever `is_failure` says.
         """
-        if self._timeout is not None:
+        if self.timeout is not None:
             try:
-                await self._timeout.__aexit__(kind, error, trace)
+                await self.timeout.__aexit__(kind, error, trace)
             except TimeoutError:
                 self._circuit.failed(self._permit)
                 raise
-        if error is None:
-            self._circuit.succeeded(self._permit)
-        else:
-            settle(self._circuit, self._permit, error)
+        self.leave(error)
