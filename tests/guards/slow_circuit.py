@@ -12,7 +12,7 @@ from resilience_guards import BreakerSettings, State
 FREE = {State.CLOSED, State.DISABLED, State.METRICS_ONLY}
 
 
-@dataclass
+@dataclass(eq=False)
 class Call:
     era: int
     began: float
