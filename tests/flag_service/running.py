@@ -15,7 +15,7 @@ import httpx
 
 from flag_service.main import Outside, Service, assemble
 from flag_service.settings import Settings
-from resilience_contracts import Event, Policy, encode
+from resilience_contracts import Event, encode
 from resilience_runtime import (
     Apply,
     DeadLetters,
@@ -56,6 +56,15 @@ class Replica:
         features: list[dict[str, Any]] = answer.json()["features"]
         return next(feature for feature in features if feature["key"] == key)
 
+    async def until_ready(self) -> None:
+        """Wait until the topics have been read."""
+
+        async def caught_up() -> bool:
+            checks = (await self.client.get("/health/ready")).json()["checks"]
+            return checks["caught_up"] is True
+
+        await until(caught_up)
+
     async def until_state(self, key: str, state: str) -> dict[str, Any]:
         """Wait until a feature has a state."""
 
@@ -79,9 +88,16 @@ async def until(condition: Callable[[], Any]) -> Any:
 
 
 @asynccontextmanager
-async def running(bus: MemoryBus, state_dir: Path, instance: str = "flags-1", policy: Policy | None = None,
-                  boot: str = "boot", **settings: Any) -> AsyncIterator[Replica]:  # fmt: skip
-    """Run a replica on an in-memory bus."""
+async def running(
+    bus: MemoryBus,
+    state_dir: Path,
+    instance: str = "flags-1",
+    *,
+    boot: str = "boot",
+    on_port: bool = False,
+    **settings: Any,
+) -> AsyncIterator[Replica]:
+    """Run a replica on an in-memory bus; `on_port` for streams and for other clients than ours."""
     dead_letters = DeadLetters(bus).for_stage("apply")
 
     def open_reader(topics: Any, apply: Apply, on_rebuild: Callable[[], None]) -> MemoryReader:
@@ -89,28 +105,36 @@ async def running(bus: MemoryBus, state_dir: Path, instance: str = "flags-1", po
 
     keys = KeyRing((WRITE_ENTRY, READ_ENTRY))
     outside = Outside(bus, open_reader, keys, SystemClock(), Random(1), boot)
-    service = assemble(
-        Settings(state_dir=state_dir, instance=instance, **settings), policy or POLICY, outside
-    )
-    async with served(service) as replica:
-        yield replica
+    service = assemble(Settings(state_dir=state_dir, instance=instance, **settings), POLICY, outside)
+    tasks = [asyncio.create_task(task()) for task in service.tasks]
+    try:
+        async with _on_port(service) if on_port else _in_process(service) as replica:
+            yield replica
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 @asynccontextmanager
-async def served(service: Service) -> AsyncIterator[Replica]:
-    """Run a service's tasks and its server on a free port."""
+async def _in_process(service: Service) -> AsyncIterator[Replica]:
+    transport, url = httpx.ASGITransport(service.app), "http://flags.test"
+    async with httpx.AsyncClient(transport=transport, base_url=url) as client:
+        yield Replica(client, url, service)
+
+
+@asynccontextmanager
+async def _on_port(service: Service) -> AsyncIterator[Replica]:
     bound: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-    tasks = [asyncio.create_task(task()) for task in service.tasks]
-    tasks.append(asyncio.create_task(serve(service.app, "127.0.0.1", 0, on_bound=bound.set_result)))
+    serving = asyncio.create_task(serve(service.app, "127.0.0.1", 0, on_bound=bound.set_result))
     try:
         url = f"http://127.0.0.1:{await bound}"
         async with httpx.AsyncClient(base_url=url, timeout=20, trust_env=False) as client:
             yield Replica(client, url, service)
     finally:
         service.hub.close()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        serving.cancel()
+        await asyncio.wait({serving})
 
 
 async def tell(bus: MemoryBus, event: Event) -> None:

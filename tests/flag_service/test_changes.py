@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from flag_service.domain.audit import faults
-from resilience_contracts import AuditRecorded, FeatureState, Level, Topic, decode
+from resilience_contracts import AuditRecorded, Encoded, FeatureState, Level, Topic, decode, encode
 from resilience_runtime import MemoryBus
 from tests.contracts.states import hold_set, level_state
-from tests.flag_service.running import READ_KEY, WRITE_KEY, Replica, running, tell, until
+from tests.flag_service.running import READ_KEY, SOURCE, WRITE_KEY, Replica, running, tell, until
 
 HELD = "integrations.ai_assistant"
 PATH = f"/v1/holds/default/{HELD}"
@@ -286,6 +286,59 @@ async def test_a_hold_set_on_one_replica_is_in_force_on_the_other(
     assert shown["hold"] == hold
     assert edited.json()["version"] == 2
     assert not list(faults(audited(bus)))
+
+
+async def test_of_two_who_hold_at_once_on_two_replicas_one_wins_everywhere_and_the_other_is_told(
+    replica: Replica, bus: MemoryBus, tmp_path: Path
+) -> None:
+    async with running(bus, tmp_path / "other", "flags-2") as other:
+        await other.until_state(HELD, "ENABLED")
+        for _ in range(5):
+            answers = await asyncio.gather(
+                replica.put(HELD, state="DISABLED"), other.put(HELD, state="FALLBACK")
+            )
+            assert {answer.status_code for answer in answers} <= {200, 409}
+            won = (await replica.feature(HELD))["hold"]
+            assert won == (await other.feature(HELD))["hold"]
+            assert won in [answer.json() for answer in answers]
+
+    async with running(bus, tmp_path / "late", "flags-3") as late:
+        await late.until_ready()
+        assert (await late.until_state(HELD, won["state"]))["hold"] == won
+
+
+class RivalBus(MemoryBus):
+    """A bus on which another replica's record always gets in just before our tombstone."""
+
+    rival: Encoded | None = None
+
+    async def publish(
+        self, topic: str, key: bytes | None, value: bytes | None, *rest: Any, **options: Any
+    ) -> None:
+        if topic == Topic.HOLDS and value is None and self.rival:
+            rival, self.rival = self.rival, None
+            await super().publish(*rival)
+        await super().publish(topic, key, value, *rest, **options)
+
+
+async def test_a_hold_that_another_replica_set_while_the_old_one_was_being_ended_survives(
+    tmp_path: Path,
+) -> None:
+    bus = RivalBus()
+    await tell(bus, level_state(Level.OPTIMAL, at=datetime.now(UTC)))
+    async with running(bus, tmp_path) as replica:
+        await replica.until_state(HELD, "ENABLED")
+        await replica.put(HELD, state="DISABLED")
+        new = hold_set(FeatureState.FALLBACK, set_at=datetime.now(UTC), version=9)
+        bus.rival = encode(new, SOURCE)
+
+        ended = await replica.client.delete(PATH, headers={"X-API-Key": WRITE_KEY})
+
+        assert (ended.status_code, ended.json()["current"]["version"]) == (409, 9)
+        assert (await replica.until_state(HELD, "FALLBACK"))["hold"]["version"] == 9
+    last = bus.records(Topic.HOLDS)[-1]
+    assert last.value is not None
+    assert decode(last.value, last.headers).event == new
 
 
 async def test_without_the_bus_a_hold_is_refused_and_nothing_is_in_force(

@@ -154,7 +154,7 @@ async def test_a_stale_page_says_so_and_is_not_green(bus: MemoryBus, tmp_path: P
     await tell(bus, level_state(Level.OPTIMAL, at=ago))
 
     async with running(bus, tmp_path) as replica:
-        await until(lambda: replica.client.get("/health/ready"))
+        await replica.until_ready()
         await replica.until_state(HELD, "ENABLED")
         page = (await replica.client.get("/")).text
 

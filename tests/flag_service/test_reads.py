@@ -31,7 +31,7 @@ def bus() -> MemoryBus:
 async def replica(bus: MemoryBus, tmp_path: Path) -> AsyncIterator[Replica]:
     await tell(bus, current(Level.LIMITED))
     async with running(bus, tmp_path) as one:
-        await until(lambda: one.client.get("/health/ready"))
+        await one.until_ready()
         await one.until_state(HELD, "DISABLED")
         yield one
 

@@ -29,7 +29,7 @@ def bus() -> MemoryBus:
 @pytest.fixture
 async def replica(bus: MemoryBus, tmp_path: Path) -> AsyncIterator[Replica]:
     await tell(bus, current(Level.OPTIMAL))
-    async with running(bus, tmp_path) as one:
+    async with running(bus, tmp_path, on_port=True) as one:
         await one.until_state(HELD, "ENABLED")
         yield one
 
@@ -87,7 +87,7 @@ async def test_an_id_of_another_boot_gets_a_snapshot(
         last_id = stream.last_id
 
     async with (
-        running(bus, tmp_path, boot="next") as restarted,
+        running(bus, tmp_path, boot="next", on_port=True) as restarted,
         listening(restarted, last_id=last_id) as stream,
     ):
         assert (await stream.next())[0] == "snapshot"
@@ -126,7 +126,10 @@ async def test_a_silent_stream_sends_a_comment(replica: Replica, monkeypatch: py
 async def test_streams_beyond_the_limit_are_refused_with_a_time_to_come_back(
     bus: MemoryBus, tmp_path: Path
 ) -> None:
-    async with running(bus, tmp_path, stream_clients=1) as replica, listening(replica) as stream:
+    async with (
+        running(bus, tmp_path, stream_clients=1, on_port=True) as replica,
+        listening(replica) as stream,
+    ):
         await stream.next("snapshot")
 
         plain = await replica.client.get("/v1/stream")

@@ -11,6 +11,7 @@ from resilience_contracts import FeatureState, Level
 from tests.contracts.states import NOW, POLICY, hold_set, level_state
 
 HELD = "integrations.ai_assistant"
+WRITER = "/services/flag-service/1"
 
 
 class Board:
@@ -75,7 +76,7 @@ def test_the_picture_is_in_place_before_anyone_is_told() -> None:
 def test_a_hold_ends_by_itself_at_its_deadline_and_that_is_told() -> None:
     board = Board()
     board.board.apply_level(level_state(), NOW)
-    board.board.apply_hold(hold_set(minutes=1), NOW)
+    board.board.apply_hold(hold_set(minutes=1), NOW, WRITER)
     board.effects.clear()
 
     assert board.board.next_deadline == later(60)
@@ -85,14 +86,14 @@ def test_a_hold_ends_by_itself_at_its_deadline_and_that_is_told() -> None:
 
     assert len(board.effects) == 1
     assert board.state(later(60)) is FeatureState.ENABLED
-    assert [hold.hold_id for hold in board.board.expired(later(60))] == ["h1"]
+    assert [hold.hold_id for hold in board.board.due(later(60), WRITER)] == ["h1"]
 
 
 def test_an_edited_hold_does_not_end_at_its_old_time() -> None:
     board = Board()
     board.board.apply_level(level_state(), NOW)
-    board.board.apply_hold(hold_set(minutes=1), NOW)
-    board.board.apply_hold(hold_set(minutes=5, version=2, set_at=later(1)), later(1))
+    board.board.apply_hold(hold_set(minutes=1), NOW, WRITER)
+    board.board.apply_hold(hold_set(minutes=5, version=2, set_at=later(1)), later(1), WRITER)
 
     assert board.state(later(61)) is FeatureState.DISABLED
     assert board.state(later(301)) is FeatureState.ENABLED
@@ -101,7 +102,7 @@ def test_an_edited_hold_does_not_end_at_its_old_time() -> None:
 def test_reading_does_not_wait_for_the_timer() -> None:
     board = Board()
     board.board.apply_level(level_state(), NOW)
-    board.board.apply_hold(hold_set(minutes=1), NOW)
+    board.board.apply_hold(hold_set(minutes=1), NOW, WRITER)
 
     assert board.state(later(60)) is FeatureState.ENABLED
 
@@ -121,7 +122,7 @@ def test_a_silent_level_goes_stale_at_its_deadline_and_that_is_told_once() -> No
 def test_while_topics_are_read_the_state_of_before_is_served() -> None:
     first = Board()
     first.board.apply_level(level_state(Level.LIMITED, (1, 5)), NOW)
-    first.board.apply_hold(hold_set(FeatureState.DISABLED), NOW)
+    first.board.apply_hold(hold_set(FeatureState.DISABLED), NOW, WRITER)
     board = Board(live=False)
     board.board.start(NOW, first.board.save())
 
@@ -136,7 +137,7 @@ def test_while_topics_are_read_the_state_of_before_is_served() -> None:
 
 def test_a_hold_that_ended_while_we_were_away_is_gone_after_reading() -> None:
     first = Board()
-    first.board.apply_hold(hold_set(), NOW)
+    first.board.apply_hold(hold_set(), NOW, WRITER)
     board = Board(live=False)
     board.board.start(NOW, first.board.save())
 
@@ -160,16 +161,25 @@ def test_reading_again_after_a_rebuild_never_shows_an_older_level() -> None:
 
 def test_holds_are_not_ended_before_the_topic_was_read() -> None:
     first = Board()
-    first.board.apply_hold(hold_set(minutes=1), NOW)
+    first.board.apply_hold(hold_set(minutes=1), NOW, WRITER)
     board = Board(live=False)
     board.board.start(later(120), first.board.save())
 
-    assert board.board.expired(later(120)) == []
+    assert board.board.due(later(120), WRITER) == []
+
+
+def test_the_end_of_a_hold_is_first_for_its_writer_and_later_for_anyone() -> None:
+    board = Board()
+    board.board.apply_hold(hold_set(minutes=1), NOW, WRITER)
+
+    assert board.board.due(later(60), "/services/flag-service/2") == []
+    assert board.board.due(later(60), WRITER) == [hold_set(minutes=1)]
+    assert board.board.due(later(65.1), "/services/flag-service/2") == [hold_set(minutes=1)]
 
 
 def test_the_last_record_of_a_target_is_found_after_it_expired() -> None:
     board = Board()
-    board.board.apply_hold(hold_set(minutes=1), NOW)
+    board.board.apply_hold(hold_set(minutes=1), NOW, WRITER)
 
     assert board.board.last_hold("default", HELD, later(99)) == hold_set(minutes=1)
 

@@ -11,6 +11,7 @@ from flag_service.domain.switchboard import Switchboard
 from resilience_contracts import (
     AuditRecorded,
     CodecError,
+    Envelope,
     Event,
     HoldSet,
     LevelChanged,
@@ -49,7 +50,8 @@ class Feed:
         if message.topic == Topic.HOLDS and message.value is None:
             self._end(message)
         else:
-            self._take(_event(message), message)
+            envelope = _read(message)
+            self._take(envelope.event, message, envelope.source)
         self._pulse.beat()
 
     def begin(self) -> None:
@@ -64,7 +66,7 @@ class Feed:
             raise BadMessage("the key of a hold is `scope/target`")
         self._switchboard.end_hold(key, self._clock.now())
 
-    def _take(self, event: Event, message: Message) -> None:
+    def _take(self, event: Event, message: Message, source: str) -> None:
         if event.topic != message.topic:
             raise BadMessage(f"a {event.type} does not belong on {message.topic}")
         if isinstance(event, AuditRecorded):
@@ -76,14 +78,14 @@ class Feed:
         if isinstance(event, LevelState):
             self._switchboard.apply_level(event, now)
         elif isinstance(event, HoldSet):
-            self._switchboard.apply_hold(event, now)
+            self._switchboard.apply_hold(event, now, source)
         elif isinstance(event, LevelChanged) and self._history.add(event) and self._switchboard.caught_up:
             self._on_change(event)
 
 
-def _event(message: Message) -> Event:
+def _read(message: Message) -> Envelope:
     try:
-        return decode(message.value, message.headers).event
+        return decode(message.value, message.headers)
     except CodecError as error:
         raise BadMessage(f"{error.code}: {error}") from error
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from uuid import uuid4
 
@@ -91,7 +92,8 @@ class HoldDesk:
                 raise HoldConflictError(held, difference(held, hold))
             deed = _deed(action(held, hold), request, hold.reason, before=held, after=hold)
             await self._store(deed, encode(hold, self._source))
-            await self._pulse.until(lambda: self._last(hold) == hold, READ_BACK_S)
+            await self._pulse.until(lambda: _not_before(self._last(hold), hold), READ_BACK_S)
+            await self._yield_to(self._last(hold), hold)
             return hold
 
     async def end(self, scope: str, target: str, reason: str, request: Request) -> bool:
@@ -117,16 +119,31 @@ class HoldDesk:
             PublishError: Kafka did not store one in time.
         """
         await self._trail.flush()
-        for hold in self._switchboard.expired(self._clock.now()):
+        for hold in self._due():
             async with self._locks[hold.key]:
-                if hold not in self._switchboard.expired(self._clock.now()):
+                if hold not in self._due():
                     continue
                 request = Request(EXPIRY_ACTOR, hold.hold_id)
-                await self._end(hold, _deed(Action.EXPIRE, request, EXPIRY_REASON, before=hold, after=None))
+                with suppress(HoldConflictError):
+                    await self._end(
+                        hold, _deed(Action.EXPIRE, request, EXPIRY_REASON, before=hold, after=None)
+                    )
 
     async def _end(self, hold: HoldSet, deed: Deed) -> None:
         await self._store(deed, tombstone(Topic.HOLDS, hold.key))
         await self._pulse.until(lambda: self._last(hold) != hold, READ_BACK_S)
+        await self._yield_to(self._switchboard.last_ended(hold.scope, hold.target), hold)
+
+    async def _yield_to(self, other: HoldSet | None, hold: HoldSet) -> None:
+        # Another replica stored a newer record meanwhile. Stored again, it is also the last one in the topic,
+        # so that whoever reads the topic later agrees with those who read it now.
+        if other is None or other == hold or not _not_before(other, hold):
+            return
+        await self._publisher.publish(*encode(other, self._source))
+        raise HoldConflictError(other, difference(other, hold))
+
+    def _due(self) -> list[HoldSet]:
+        return self._switchboard.due(self._clock.now(), self._source)
 
     def _last(self, hold: HoldSet) -> HoldSet | None:
         return self._switchboard.last_hold(hold.scope, hold.target, self._clock.now())
@@ -140,6 +157,10 @@ class HoldDesk:
             raise
         self.done[deed.action.value] += 1
         _log.info(deed.action.value, scope=deed.scope, target=deed.target, actor=deed.actor)
+
+
+def _not_before(record: HoldSet | None, hold: HoldSet) -> bool:
+    return record is not None and (record.set_at, record.version) >= (hold.set_at, hold.version)
 
 
 def _deed(

@@ -14,6 +14,7 @@ from resilience_contracts import Applied, HoldSet, LevelState, Policy, Saved, Vi
 from .picture import Picture, draw
 
 AFTER = timedelta(milliseconds=1)
+LEFT_AFTER = timedelta(seconds=5)
 
 Told = Callable[[Picture], None]
 
@@ -37,6 +38,8 @@ class Switchboard:
         self._reading = View(policy)
         self._pictures: dict[str, Picture] = {}
         self._deadline: datetime | None = None
+        self._writers: dict[str, str] = {}
+        self._ended: dict[str, HoldSet | None] = {}
 
     def start(self, now: datetime, saved: Saved | None) -> None:
         """Begin with what was kept on disk, if anything was."""
@@ -68,8 +71,9 @@ class Switchboard:
             self._settle((state.scope,), now)
         return applied
 
-    def apply_hold(self, hold: HoldSet, now: datetime) -> Applied:
-        """Take a hold."""
+    def apply_hold(self, hold: HoldSet, now: datetime, writer: str) -> Applied:
+        """Take a hold, and remember who wrote it."""
+        self._writers[hold.key] = writer
         if not self.caught_up:
             return self._reading.apply_hold(hold)
         applied = self._view.apply_hold(hold)
@@ -80,6 +84,7 @@ class Switchboard:
         """Take the tombstone of a hold."""
         if not self.caught_up:
             return self._reading.end_hold(key)
+        self._ended[key] = self._record(key, now)
         applied = self._view.end_hold(key)
         self._settle(self._affected(key.partition("/")[0]), now)
         return applied
@@ -110,17 +115,28 @@ class Switchboard:
 
     def last_hold(self, scope: str, target: str, now: datetime) -> HoldSet | None:
         """Return the last record of a target, though it may have expired."""
-        key = hold_key(scope, target)
-        records = [*self._view.holds(now), *self._view.expired(now)]
-        return next((hold for hold in records if hold.key == key), None)
+        return self._record(hold_key(scope, target), now)
 
-    def expired(self, now: datetime) -> list[HoldSet]:
-        """Return the holds whose end is still to be written."""
-        return self._view.expired(now) if self.caught_up else []
+    def last_ended(self, scope: str, target: str) -> HoldSet | None:
+        """Return the record that the last tombstone of a target ended."""
+        return self._ended.get(hold_key(scope, target))
+
+    def due(self, now: datetime, writer: str) -> list[HoldSet]:
+        """Return the expired holds whose end a writer has to write: its own, and those that others left."""
+        expired = self._view.expired(now) if self.caught_up else []
+        return [
+            hold
+            for hold in expired
+            if self._writers.get(hold.key) == writer or now > hold.expires_at + LEFT_AFTER
+        ]
 
     def save(self) -> Saved:
         """Return what is worth keeping on disk."""
         return self._view.save()
+
+    def _record(self, key: str, now: datetime) -> HoldSet | None:
+        records = [*self._view.holds(now), *self._view.expired(now)]
+        return next((hold for hold in records if hold.key == key), None)
 
     def _scopes(self) -> set[str]:
         return {*self._view.scopes(), self.home_scope}

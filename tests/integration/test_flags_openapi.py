@@ -33,7 +33,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         bus = MemoryBus()
         await tell(bus, level_state(Level.LIMITED, at=datetime.now(UTC)))
         async with AsyncExitStack() as stack:
-            replica = await stack.enter_async_context(running(bus, state_dir))
+            replica = await stack.enter_async_context(running(bus, state_dir, on_port=True))
             found.append(replica.url)
             ready.set()
             await stop.wait()
