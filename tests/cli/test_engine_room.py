@@ -21,7 +21,7 @@ from resilience_cli.stack.java import find_java
 from resilience_cli.stack.keys import create_operator_key
 from resilience_cli.stack.marks import Mark, clear_mark, clear_marks, mark_of, set_mark
 from resilience_cli.stack.ports import VARIABLES
-from resilience_cli.stack.process import Command, freeze, kill, launch, owned_by, stop, thaw, tree
+from resilience_cli.stack.process import Command, freeze, kill, launch, name_of, owned_by, stop, thaw, tree
 from resilience_cli.stack.sockets import PRIVATE_PORTS
 from resilience_cli.stack.state import StackState, owned, read_state, state_file, write_state
 from resilience_cli.stack.steps import Step, run_steps
@@ -158,7 +158,7 @@ def test_a_zombie_no_longer_runs() -> None:
 
 
 def test_freezing_and_killing_reach_the_children(tmp_path: Path) -> None:
-    process = launch(Command((sys.executable, "-c", PARENT_AND_CHILD)), tmp_path / "log", tmp_path)
+    process = launch(Command((sys.executable, "-c", PARENT_AND_CHILD)), tmp_path / "log", tmp_path, "it")
     parent = psutil.Process(process.pid)
     try:
         while len(tree(parent)) < 2 or "up" not in (tmp_path / "log").read_text():
@@ -169,7 +169,7 @@ def test_freezing_and_killing_reach_the_children(tmp_path: Path) -> None:
         assert [member.status() for member in members] == [psutil.STATUS_STOPPED] * 2
         thaw(parent)
         assert psutil.STATUS_STOPPED not in [member.status() for member in members]
-        assert [found.pid for found in owned_by(tmp_path)] == [process.pid]
+        assert [(found.pid, name_of(found)) for found in owned_by(tmp_path)] == [(process.pid, "it")]
 
         kill(parent)
     finally:
@@ -181,7 +181,7 @@ def test_freezing_and_killing_reach_the_children(tmp_path: Path) -> None:
 
 def test_stopping_kills_what_does_not_listen(tmp_path: Path) -> None:
     deaf = "import signal, time; signal.signal(15, signal.SIG_IGN); print('deaf', flush=True); time.sleep(60)"
-    process = launch(Command((sys.executable, "-c", deaf)), tmp_path / "log", tmp_path)
+    process = launch(Command((sys.executable, "-c", deaf)), tmp_path / "log", tmp_path, "it")
     while "deaf" not in (tmp_path / "log").read_text():
         assert process.poll() is None
 

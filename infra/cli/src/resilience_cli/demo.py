@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 from typing import Any
+from uuid import uuid4
 
 import httpx
 
@@ -17,6 +18,8 @@ LOCATIONS = (
     ("hamburg", "Hamburg, Mönckebergstraße", "store"),
     ("central", "Central warehouse", "warehouse"),
 )
+# At or under this a level of stock is shown as LOW.
+REORDER_POINT = 5
 # SKU, name, category, stock at each of the locations above.
 SKUS = (
     ("TEE-BLACK-S", "T-shirt, black, S", "apparel", (12, 8, 140)),
@@ -31,16 +34,17 @@ SKUS = (
 
 
 def seed(base_url: str) -> None:
-    """Create locations, SKUs and their first stock.
+    """Create locations, SKUs and their first stock; what is there already is left as it is.
 
     Raises:
         StackError: inventory-api refuses some of it or does not answer.
     """
     with httpx.Client(base_url=base_url, timeout=10, trust_env=False) as shop:
         for code, name, kind in LOCATIONS:
-            _post(shop, "/v1/locations", {"code": code, "name": name, "type": kind}, f"demo-location-{code}")
+            _post(shop, "/v1/locations", {"code": code, "name": name, "type": kind}, f"demo-{uuid4()}")
         for sku, name, category, _ in SKUS:
-            _post(shop, "/v1/skus", {"sku": sku, "name": name, "category": category}, f"demo-sku-{sku}")
+            body = {"sku": sku, "name": name, "category": category, "reorder_point": REORDER_POINT}
+            _post(shop, "/v1/skus", body, f"demo-{uuid4()}")
         for sku, _, _, stock in SKUS:
             for (code, _, _), quantity in zip(LOCATIONS, stock, strict=True):
                 if quantity:

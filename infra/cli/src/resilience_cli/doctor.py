@@ -14,7 +14,7 @@ from .errors import StackError
 from .stack import PARTS, Place, Ports, PostgreSQL, StackState, read_state, variable_of
 from .stack.jars import is_fetched
 from .stack.java import find_java, java_major
-from .stack.process import owned_by
+from .stack.process import name_of, owned_by
 from .stack.redis import server_binary
 from .stack.runner import require_free
 
@@ -115,7 +115,7 @@ def _stack(root: Path) -> Finding | str:
         return f"runs (pid {state.owner_pid})" + (f"; down: {', '.join(dead)}" if dead else "")
     left = owned_by(root)
     if left:
-        names = ", ".join(f"{process.name()} (pid {process.pid})" for process in left)
+        names = ", ".join(f"{name_of(process)} (pid {process.pid})" for process in left)
         raise StackError(f"left by a killed stack: {names}", "run `resilience down`")
     return "does not run"
 

@@ -113,7 +113,7 @@ class Session:
         stack.set_ready()
         out.print(f"\n[bold green]Ready[/] after {time.monotonic() - began:.1f} s\n")
         print_addresses(stack.ports, self.place.root)
-        out.print("\nCtrl-C stops everything; data stays in " + escape(str(self.place.root)))
+        out.print(f"\nCtrl-C stops everything; data stays in {escape(str(self.place.root))}", soft_wrap=True)
 
     def _afterwards(self, ports: Ports) -> dict[str, Callable[[], None]]:
         """Return what makes a running system one that has something to show."""

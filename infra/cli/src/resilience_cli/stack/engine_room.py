@@ -19,7 +19,7 @@ from .layout import BACKING, NEEDS, PARTS, SERVICES, TOPICS, backing_parts, envi
 from .marks import clear_marks
 from .part import Place
 from .ports import Ports, variable_of
-from .process import ProcessRef, owned_by, stop
+from .process import ProcessRef, name_of, owned_by, stop
 from .runner import Running, require_free
 from .state import PartState, StackState, read_state, state_file, write_state
 from .steps import Done, Step, run_steps
@@ -160,7 +160,7 @@ def stop_leftovers(root: Path) -> list[str]:
     The processes themselves are asked, so that a damaged or missing state changes nothing.
     """
     left = owned_by(root)
-    names = [process.name() for process in left]
+    names = [name_of(process) for process in left]
     stop({ProcessRef.of(process.pid): _end_signal(process) for process in left}, BACKING_GRACE_S)
     state_file(root).unlink(missing_ok=True)
     return names

@@ -17,6 +17,7 @@ CREATE_TIME_TOLERANCE_S = 1.0
 LOG_LIMIT_BYTES = 10 * 1024 * 1024
 # Tells the processes of a stack from everything else on the machine, should the stack's own list be lost.
 OWNER_VARIABLE = "RESILIENCE_PART_OF"
+NAME_VARIABLE = "RESILIENCE_PART"
 # These write their title over their environment; each runs in a directory of its stack.
 TITLE_WRITERS = frozenset({"postgres", "valkey-server", "redis-server"})
 
@@ -60,15 +61,18 @@ class ProcessRef:
             return None
 
 
-def launch(command: Command, log: Path, owner: Path) -> subprocess.Popen[bytes]:
-    """Start a command in a session of its own, its output added to `log`, its environment naming `owner`."""
+def launch(command: Command, log: Path, owner: Path, name: str) -> subprocess.Popen[bytes]:
+    """Start a command in a session of its own, its output added to `log`.
+
+    Its environment says whose it is and what it is called, for `owned_by` and `name_of`.
+    """
     log.parent.mkdir(parents=True, exist_ok=True)
     if log.exists() and log.stat().st_size > LOG_LIMIT_BYTES:
         log.replace(log.with_suffix(".log.1"))
     with log.open("ab") as output:
         return subprocess.Popen(
             command.argv,
-            env={**os.environ, **command.env, OWNER_VARIABLE: str(owner)},
+            env={**os.environ, **command.env, OWNER_VARIABLE: str(owner), NAME_VARIABLE: name},
             cwd=command.cwd,
             user=command.user,
             group=command.user,
@@ -84,6 +88,13 @@ def owned_by(owner: Path) -> list[psutil.Process]:
     """Find the processes that were launched for an owner and have no parent among them."""
     found = {process.pid: process for process in psutil.process_iter() if _is_owned(process, owner)}
     return [process for process in found.values() if _parent(process) not in found]
+
+
+def name_of(process: psutil.Process) -> str:
+    """Return what a launched process is called, or what it calls itself."""
+    with suppress(psutil.Error, OSError):
+        return process.environ().get(NAME_VARIABLE) or process.name()
+    return str(process.pid)
 
 
 def _is_owned(process: psutil.Process, owner: Path) -> bool:

@@ -58,7 +58,7 @@ def start(part: Part, place: Place, variable: str) -> Running:
     command = part.prepare()
     log = place.log(part.name)
     log_start = log.stat().st_size if log.exists() else 0
-    process = launch(command, log, place.root)
+    process = launch(command, log, place.root, part.name)
     log_start = min(log_start, log.stat().st_size)
     return Running(part, process, ProcessRef.of(process.pid), log, log_start, place.data(part.name))
 
