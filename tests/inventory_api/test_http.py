@@ -65,8 +65,9 @@ class Bench:
             feed_age_s=lambda: None,
             clock=self.clock,
         )
+        self.schema_tried = True
         self.observed: list[tuple[str, str, int]] = []
-        self.startup = Startup(self.clock, ready_after_s=10)
+        self.startup = Startup(self.clock, 10, lambda: self.schema_tried)
         self.app = build(
             services,
             self.startup.check,
@@ -110,7 +111,8 @@ async def test_readiness_waits_for_a_level_but_not_for_ever(bench: Bench, api: h
     assert (await api.get("/health/ready")).status_code == 503
     bench.startup.caught_up = True
     assert (await api.get("/health/ready")).status_code == 200
-    bench.startup.caught_up = False
+    bench.schema_tried = False
+    assert (await api.get("/health/ready")).status_code == 503
 
     await bench.clock.sleep(10)
     bench.store.up = False

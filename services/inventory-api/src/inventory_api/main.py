@@ -89,85 +89,117 @@ def start() -> None:
 async def inventory(settings: Settings, policy: Policy) -> int:
     """Run every task of the service side by side; returns the exit code."""
     clock, rng = SystemClock(), Random()  # noqa: S311 - spreads waits, guards nothing
-    source = f"/services/{SERVICE}/{settings.instance}"
     breakers = build_breakers(policy, {"openai": _refused_by_content}, rng)
     outside = _outside(settings, policy, breakers)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(outside.close)
         publisher = await stack.enter_async_context(KafkaPublisher(settings.kafka_bootstrap_servers, SERVICE))
-        queue = PublishQueue(publisher, settings.publish_capacity, clock)
-        letters = DeadLetters(publisher)
-        view = View(policy)
-        feed = LevelFeed(view, Snapshot(settings.state_dir / f"{SERVICE}-view.json"))
-        feed.restore()
-        backlog = Backlog()
-        levels = ReplicaReader(
-            settings.kafka_bootstrap_servers,
-            TOPICS,
-            feed.apply,
-            feed.forget,
-            on_bad=letters.for_stage("apply"),
-            client_id=settings.instance,
-        )
-        commands = ReplicaReader(
-            settings.kafka_bootstrap_servers,
-            (Topic.COMMANDS,),
-            note_commands(backlog),
-            client_id=settings.instance,
-        )
-        store = SqlStore(outside.database)
-        switches = Switches(view, settings.resilience_scope, clock, rng)
-        stock = StockReader(store, outside.shared, switches, clock, _ages(settings))
-        services = Services(
-            store=store,
-            stock=stock,
-            commands=Commands(publisher, store, clock, source, backlog),
-            images=Images(outside.images, switches),
-            assistant=Assistant(outside.writer, stock, store, switches),
-            switches=switches,
-            breakers=breakers,
-            feed_age_s=levels.last_record_age_s,
-            clock=clock,
-        )
-        applier = Applier(
-            Source(
-                settings.kafka_bootstrap_servers,
-                settings.database_url.get_secret_value(),
-                settings.instance,
-                settings.commands_per_s,
-            ),
-            store,
-            render=adjustment_answer,
-            letters=letters,
-            clock=clock,
-            changed=stock.changed,
-        )
-        identity = Identity(settings.resilience_scope, settings.instance, token_hex(4), source)
-
-        def offer(encoded: Encoded) -> None:
-            queue.offer(*encoded)
-
-        reports = BreakerReports(breakers, policy, identity, clock, offer)
-        schema = Schema(settings.database_url.get_secret_value(), clock, Backoff(rng, most_s=5.0))
-        startup = Startup(clock, settings.ready_after_s)
-        startup.restored = feed.restored
+        kafka = _kafka(settings, policy, publisher, clock)
+        database_url = settings.database_url.get_secret_value()
+        schema = Schema(database_url, clock, Backoff(rng, most_s=5.0))
+        services = _services(settings, outside, breakers, kafka, publisher)
+        applier = _applier(settings, services, kafka)
+        identity = Identity(settings.resilience_scope, settings.instance, token_hex(4), _source(settings))
+        reports = BreakerReports(breakers, policy, identity, clock, kafka.offer)
+        startup = Startup(clock, settings.ready_after_s, lambda: schema.tried)
+        startup.restored = kafka.feed.restored
         metrics = build_registry(rows.METRICS)
-        rows.watch(metrics, services=services, applier=applier, reports=reports, queue=queue, schema=schema)
+        rows.watch(
+            metrics, services=services, applier=applier, reports=reports, queue=kafka.queue, schema=schema
+        )
         app = build(services, startup.check, startup.check, rows.observe_requests(metrics))
         return await run(
             serve(app, settings.host, settings.port),
             serve_metrics(metrics, settings.host, settings.metrics_port),
             schema.prepare(),
-            levels.run(),
-            commands.run(),
-            _note_caught_up(levels, startup),
-            feed.keep(),
-            queue.run(),
+            kafka.levels.run(),
+            kafka.commands.run(),
+            _note_caught_up(kafka.levels, startup),
+            kafka.feed.keep(),
+            kafka.queue.run(),
             reports.run(),
             applier.run(),
             Tidying(outside.database, clock).run(),
             *(task.run() for task in _returning(outside, breakers, clock)),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Kafka:
+    """What is read from Kafka and what is written there."""
+
+    view: View
+    feed: LevelFeed
+    levels: ReplicaReader
+    backlog: Backlog
+    commands: ReplicaReader
+    letters: DeadLetters
+    queue: PublishQueue
+
+    def offer(self, encoded: Encoded) -> None:
+        """Send an event when there is time for it."""
+        self.queue.offer(*encoded)
+
+
+def _kafka(settings: Settings, policy: Policy, publisher: KafkaPublisher, clock: Clock) -> Kafka:
+    bootstrap, name = settings.kafka_bootstrap_servers, settings.instance
+    letters, view, backlog = DeadLetters(publisher), View(policy), Backlog()
+    feed = LevelFeed(view, Snapshot(settings.state_dir / f"{SERVICE}-view.json"))
+    feed.restore()
+    refused = letters.for_stage("apply")
+    return Kafka(
+        view=view,
+        feed=feed,
+        levels=ReplicaReader(bootstrap, TOPICS, feed.apply, feed.forget, on_bad=refused, client_id=name),
+        backlog=backlog,
+        commands=ReplicaReader(bootstrap, (Topic.COMMANDS,), note_commands(backlog), client_id=name),
+        letters=letters,
+        queue=PublishQueue(publisher, settings.publish_capacity, clock),
+    )
+
+
+def _services(
+    settings: Settings,
+    outside: Outside,
+    breakers: Mapping[str, CircuitBreaker],
+    kafka: Kafka,
+    publisher: KafkaPublisher,
+) -> Services:
+    clock, store = SystemClock(), SqlStore(outside.database)
+    switches = Switches(kafka.view, settings.resilience_scope, clock, Random())  # noqa: S311 - spreads callers
+    stock = StockReader(store, outside.shared, switches, clock, _ages(settings))
+    return Services(
+        store=store,
+        stock=stock,
+        commands=Commands(publisher, store, clock, _source(settings), kafka.backlog),
+        images=Images(outside.images, switches),
+        assistant=Assistant(outside.writer, stock, store, switches),
+        switches=switches,
+        breakers=breakers,
+        feed_age_s=kafka.levels.last_record_age_s,
+        clock=clock,
+    )
+
+
+def _applier(settings: Settings, services: Services, kafka: Kafka) -> Applier:
+    source = Source(
+        settings.kafka_bootstrap_servers,
+        settings.database_url.get_secret_value(),
+        settings.instance,
+        settings.commands_per_s,
+    )
+    return Applier(
+        source,
+        services.store,
+        render=adjustment_answer,
+        letters=kafka.letters,
+        clock=services.clock,
+        changed=services.stock.changed,
+    )
+
+
+def _source(settings: Settings) -> str:
+    return f"/services/{SERVICE}/{settings.instance}"
 
 
 async def _note_caught_up(levels: ReplicaReader, startup: Startup) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from fastapi import FastAPI
+from pydantic import BaseModel, ConfigDict
 
 from resilience_runtime import Readiness, build_app
 
@@ -13,8 +14,21 @@ from . import adjustments, catalogue, media, reservations, stock, system
 from .errors import handle_errors
 from .level_header import LevelHeader
 from .measure import Measure, Observe
-from .schemas import ProblemOut
 from .services import Services
+
+
+class ProblemOut(BaseModel):
+    """RFC 9457 problem details."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    instance: str
+
 
 _PROBLEM = {"model": ProblemOut, "content": {"application/problem+json": {}}}
 _RESPONSES: dict[int | str, dict[str, Any]] = {

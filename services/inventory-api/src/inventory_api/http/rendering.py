@@ -16,6 +16,7 @@ from inventory_api.domain.operation import Operation
 from inventory_api.domain.sku import Location, Sku
 from inventory_api.domain.stock import StockLevel, bucket
 
+from .fields import Out
 from .schemas import (
     AdjustmentOut,
     AvailabilityOut,
@@ -24,7 +25,6 @@ from .schemas import (
     LevelOut,
     LocationOut,
     OperationOut,
-    Out,
     PlaceAvailability,
     ReservationOut,
     SkuOut,

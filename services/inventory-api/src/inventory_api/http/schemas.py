@@ -2,87 +2,34 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated
 
-from pydantic import (
-    AfterValidator,
-    AwareDatetime,
-    BaseModel,
-    ConfigDict,
-    Field,
-    StrictInt,
-    StrictStr,
-    StringConstraints,
-)
+from pydantic import AwareDatetime, Field, StrictInt
 
 from inventory_api.domain.adjustment import Reason
-from inventory_api.domain.errors import InvalidSkuError
 from inventory_api.domain.operation import OperationState
 from inventory_api.domain.reservation import ReservationState
-from inventory_api.domain.sku import (
-    LOCATION_MAX_CHARACTERS,
-    SKU_MAX_CHARACTERS,
-    LocationKind,
-    check_location,
-    check_sku,
+from inventory_api.domain.sku import LocationKind
+from inventory_api.domain.stock import Bucket
+
+from .fields import (
+    BATCH_MOST,
+    EARLIEST,
+    LATEST,
+    LINES_MOST,
+    TTL_MOST_S,
+    Delta,
+    In,
+    LocationCode,
+    Out,
+    Quantity,
+    Question,
+    Reference,
+    SkuText,
+    Text,
+    Threshold,
 )
-from inventory_api.domain.stock import QUANTITY_MAX, Bucket
-from resilience_contracts import Because, BreakerState, FeatureState
-
-BATCH_MOST = 200
-LINES_MOST = 100
-TTL_MOST_S = 7 * 86_400
-EARLIEST, LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
-
-
-def _sku(text: str) -> str:
-    try:
-        return check_sku(text)
-    except InvalidSkuError as error:
-        raise ValueError(error.detail) from None
-
-
-def _location(text: str) -> str:
-    try:
-        return check_location(text)
-    except InvalidSkuError as error:
-        raise ValueError(error.detail) from None
-
-
-def _printable(text: str) -> str:
-    if "\x00" in text or any("\ud800" <= character <= "\udfff" for character in text):
-        raise ValueError("NUL and surrogates are not text")
-    return text
-
-
-SkuText = Annotated[
-    StrictStr,
-    Field(min_length=1, max_length=SKU_MAX_CHARACTERS, examples=["TEE-BLACK-M"]),
-    AfterValidator(_sku),
-]
-LocationCode = Annotated[
-    StrictStr,
-    Field(min_length=1, max_length=LOCATION_MAX_CHARACTERS, examples=["central"]),
-    AfterValidator(_location),
-]
-Quantity = Annotated[StrictInt, Field(ge=1, le=QUANTITY_MAX, examples=[2])]
-Threshold = Annotated[StrictInt, Field(ge=0, le=QUANTITY_MAX)]
-Delta = Annotated[StrictInt, Field(ge=-QUANTITY_MAX, le=QUANTITY_MAX, examples=[12])]
-Text = Annotated[StrictStr, StringConstraints(min_length=1, max_length=200), AfterValidator(_printable)]
-Reference = Annotated[StrictStr, StringConstraints(min_length=1, max_length=120), AfterValidator(_printable)]
-
-
-class In(BaseModel):
-    """A body from a client: unknown members are refused, so that a typing error is no silent default."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Out(BaseModel):
-    """A body to a client."""
-
-    model_config = ConfigDict(frozen=True)
 
 
 class SkuIn(In):
@@ -304,9 +251,7 @@ class OperationOut(Out):
 class QuestionIn(In):
     """A question about stock."""
 
-    question: Annotated[
-        StrictStr, StringConstraints(min_length=1, max_length=1000), AfterValidator(_printable)
-    ]
+    question: Question
     skus: Annotated[list[SkuText], Field(max_length=20)] = Field(
         default=[], description="to look at; by default some"
     )
@@ -318,50 +263,3 @@ class AssistantOut(Out):
     answer: str
     source: str = Field(examples=["model", "rules"])
     figures: list[AvailabilityOut]
-
-
-class FeatureOut(Out):
-    """A feature's state."""
-
-    state: FeatureState
-    because: Because
-    detail: str
-    since: datetime | None
-
-
-class BreakerOut(Out):
-    """A circuit breaker of this replica."""
-
-    state: BreakerState
-    failure_rate: float | None
-    slow_rate: float | None
-    retry_after_s: float
-
-
-class DegradationOut(Out):
-    """What this replica knows and does."""
-
-    scope: str
-    level: str
-    rank: int | None
-    version: str | None
-    stale: bool
-    cause: str | None
-    score: float | None
-    since: datetime | None
-    features: dict[str, FeatureOut]
-    breakers: dict[str, BreakerOut]
-    feed_age_s: float | None = Field(description="seconds since the newest record of the level feed")
-
-
-class ProblemOut(BaseModel):
-    """RFC 9457 problem details."""
-
-    model_config = ConfigDict(extra="allow")
-
-    type: str
-    title: str
-    status: int
-    detail: str
-    code: str
-    instance: str

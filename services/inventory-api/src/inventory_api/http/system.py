@@ -2,16 +2,53 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from fastapi import APIRouter
+from pydantic import Field
 from starlette.responses import Response
 
-from resilience_contracts import BreakerState
+from resilience_contracts import Because, BreakerState, FeatureState
 
+from .fields import Out
 from .rendering import render, respond
-from .schemas import BreakerOut, DegradationOut, FeatureOut
 from .services import Serving
 
 router = APIRouter(prefix="/v1/system", tags=["system"])
+
+
+class FeatureOut(Out):
+    """A feature's state."""
+
+    state: FeatureState
+    because: Because
+    detail: str
+    since: datetime | None
+
+
+class BreakerOut(Out):
+    """A circuit breaker of this replica."""
+
+    state: BreakerState
+    failure_rate: float | None
+    slow_rate: float | None
+    retry_after_s: float
+
+
+class DegradationOut(Out):
+    """What this replica knows and does."""
+
+    scope: str
+    level: str
+    rank: int | None
+    version: str | None
+    stale: bool
+    cause: str | None
+    score: float | None
+    since: datetime | None
+    features: dict[str, FeatureOut]
+    breakers: dict[str, BreakerOut]
+    feed_age_s: float | None = Field(description="seconds since the newest record of the level feed")
 
 
 @router.get("/degradation", response_model=DegradationOut)

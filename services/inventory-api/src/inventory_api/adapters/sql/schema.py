@@ -26,6 +26,7 @@ class Schema:
 
     Attributes:
         ready: whether it is known to be what this code needs.
+        tried: whether it was brought up to date or could not be, so that waiting for it is over.
     """
 
     def __init__(self, url: str, clock: Clock, backoff: Backoff) -> None:
@@ -33,6 +34,7 @@ class Schema:
         self._clock = clock
         self._backoff = backoff
         self.ready = False
+        self.tried = False
 
     async def prepare(self) -> None:
         """Return once the schema is up to date; the service serves meanwhile."""
@@ -40,10 +42,11 @@ class Schema:
             try:
                 await self._bring_up_to_date()
             except Exception as error:  # noqa: BLE001 - an absent database in any of a driver's words
+                self.tried = True
                 log.warning("schema not checked yet", reason=type(error).__name__)
                 await self._clock.sleep(self._backoff.next_s())
             else:
-                self.ready = True
+                self.ready = self.tried = True
                 log.info("schema ready", revision=newest_revision())
 
     async def _bring_up_to_date(self) -> None:
