@@ -100,6 +100,13 @@ class EngineProcess:
         lines = (line for line in text.splitlines() if line.startswith((f"{name} ", f"{name}{{")))
         return sum(float(line.rsplit(" ", 1)[1]) for line in lines)
 
+    async def taken(self) -> float:
+        """Return how many health events it has taken; 0 before it answers."""
+        try:
+            return await self.metric("degradation_engine_events_total")
+        except httpx.HTTPError:
+            return 0.0
+
     async def wait_ready(self, timeout_s: float = READY_S) -> float:
         """Return how many seconds it took."""
         began_s = time.monotonic()

@@ -67,8 +67,8 @@ class Track:
         yield from self.probes.values()
         yield from self.breakers.values()
 
-    def take(self, event: HealthObserved, policy: Policy, seen_ms: int) -> bool:
-        """Keep a report if it is newer than its observer's last one; say whether it was.
+    def take(self, event: HealthObserved, policy: Policy, seen_ms: int) -> Sighting | None:
+        """Keep a report and return it, if it is newer than its observer's last one.
 
         Raises:
             Refused: too many observers report on this dependency.
@@ -80,7 +80,13 @@ class Track:
             before = self.breakers.get(event.observer)
             breaker = of_breaker(event, event.breaker, policy, seen_ms, before)
             return _keep(self.breakers, event.observer, breaker)
-        return False
+        return None
+
+    def agrees(self, judgement: Judgement) -> bool:
+        """Say whether a judgement on fresh evidence is the one that is held."""
+        held = (self.health, self.score, self.stale, self.disagreement)
+        judged = (judgement.health, judgement.score, judgement.stale, judgement.disagreement)
+        return held == judged and judgement.source is not None
 
     def excuse(self, stored_ms: int, until_ms: int) -> None:
         """Count the age of what was fresh when the state was stored from `until_ms` on.
@@ -181,13 +187,13 @@ def _fresh(seen: Sighting, now_ms: int) -> bool:
     return now_ms <= seen.overdue_ms()
 
 
-def _keep(held: dict[str, S], observer: str, sighting: S) -> bool:
+def _keep(held: dict[str, S], observer: str, sighting: S) -> S | None:
     before = held.get(observer)
     if before is not None:
         if not sighting.newer_than(before):
-            return False
+            return None
         held[observer] = sighting
-        return True
+        return sighting
     _forget_silent(held, sighting.seen_ms)
     if len(held) >= OBSERVERS_LIMIT:
         raise Refused(
@@ -197,7 +203,7 @@ def _keep(held: dict[str, S], observer: str, sighting: S) -> bool:
     ordered = sorted(held.items())
     held.clear()
     held.update(ordered)
-    return True
+    return sighting
 
 
 def _forget_silent(held: dict[str, S], now_ms: int) -> None:

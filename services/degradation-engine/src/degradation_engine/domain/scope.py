@@ -15,6 +15,7 @@ from .dependency import Judgement, Track, judge, unseen_until_ms
 from .feature_table import FeatureTable, Resolutions
 from .instant import SECOND_MS, span_ms, to_ms
 from .outage import follow
+from .sighting import Sighting
 from .state import Hold, ScopeState
 from .transition import Evidence, deadline_ms, move
 
@@ -30,6 +31,7 @@ class Scope:
         self.due_ms: int | None = state.clock_ms
         self._policy = policy
         self._features = features
+        self._calm = False  # nothing is stale and nothing pends: one dependency can then be judged by itself
         self._fit()
 
     def observe(self, event: HealthObserved, now_ms: int) -> list[Event]:
@@ -40,10 +42,13 @@ class Scope:
         """
         events = self.advance(now_ms)
         seen_ms = min(to_ms(event.observed_at), self.state.clock_ms)
-        if not self.state.tracks[event.dependency].take(event, self._policy, seen_ms):
+        sighting = self.state.tracks[event.dependency].take(event, self._policy, seen_ms)
+        if sighting is None:
             return events
         if event.probe is not None:
             self._hear(seen_ms)
+        if self._calm and self._says_the_same(event.dependency, sighting):
+            return events
         return events + self.evaluate()
 
     def advance(self, now_ms: int) -> list[Event]:
@@ -82,9 +87,24 @@ class Scope:
         move(self.state, self._policy, evidence)
         self._apply_hold()
         self.due_ms = self._next_due_ms()
+        self._calm = evidence.settled and not evidence.silent and self.state.pending is None
         if self._digest() == before and not always:
             return []
         return list(self._announce(came_from, features))
+
+    def _says_the_same(self, name: str, sighting: Sighting) -> bool:
+        """Say whether a report leaves every judgement as it was; most do, and the rest need not be looked at.
+
+        The next due moment may then come too early, which costs an evaluation, and never too late.
+        """
+        track = self.state.tracks[name]
+        judged = judge(track, name, self._policy, self.state)
+        if not track.agrees(judged):
+            return False
+        self._follow_outages({name: judged})
+        overdue_ms = sighting.overdue_ms() + 1
+        self.due_ms = overdue_ms if self.due_ms is None else min(self.due_ms, overdue_ms)
+        return True
 
     def _hear(self, seen_ms: int) -> None:
         if self.state.silent:
