@@ -23,8 +23,8 @@ def test_a_created_key_is_known_to_a_service_and_is_not_in_the_file(
     callers = [ring.caller(secret) for secret in (first, second)]
     assert codes == [Exit.OK, Exit.OK]
     assert [(caller.name, caller.scopes) for caller in callers if caller] == [
-        ("ops", {"write"}),
-        ("till", {"write"}),
+        ("ops", frozenset({"write"})),
+        ("till", frozenset({"write"})),
     ]
     assert first not in file.read_text(encoding="utf-8")
     assert file.stat().st_mode & 0o077 == 0

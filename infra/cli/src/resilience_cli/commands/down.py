@@ -26,9 +26,8 @@ def down() -> None:
     with owned(root) as mine:
         if mine:
             left = stop_leftovers(root)
-            out.print(
-                f"Ended what a killed stack had left: {', '.join(left)}" if left else "No stack runs here"
-            )
+            ended = f"Ended what a killed stack had left: {', '.join(left)}"
+            out.print(ended if left else "No stack runs here", soft_wrap=True)
             return
     _ask_owner_to_stop(root)
     out.print("The stack is stopped")
