@@ -116,7 +116,7 @@ async def test_8_own_timeout_fails_outer_cancellation_and_outer_timeout_do_not()
 
 
 async def test_8_a_deadline_fails_whatever_the_classifier_says() -> None:
-    guarded = breaker(ManualTime(), call_deadline_s=0.01, is_failure=lambda _: False)
+    guarded = breaker(ManualTime(), call_deadline_s=0.01, failure_rate=1.0, is_failure=lambda _: False)
 
     with pytest.raises(TimeoutError):
         await guarded.call(hang)
