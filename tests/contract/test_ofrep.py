@@ -36,7 +36,7 @@ def bus() -> MemoryBus:
 async def replica(bus: MemoryBus, tmp_path: Path) -> AsyncIterator[Replica]:
     await tell(bus, current(Level.LIMITED))
     await tell(bus, current(Level.OPTIMAL, scope="other"))
-    async with running(bus, tmp_path) as one:
+    async with running(bus, tmp_path, on_port=True) as one:
         await one.until_state(ASSISTANT, "DISABLED")
         yield one
 

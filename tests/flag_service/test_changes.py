@@ -368,3 +368,31 @@ async def test_a_hold_better_than_automation_needs_to_be_allowed(replica: Replic
 
     assert (quiet["state"], quiet["because"]) == (FeatureState.DISABLED, "level")
     assert (loud["state"], loud["because"]) == (FeatureState.ENABLED, "hold")
+
+
+async def test_a_preview_says_what_would_change_and_changes_nothing(replica: Replica, bus: MemoryBus) -> None:
+    asked = {"scope": "default", "target": "level", "level": "DEGRADED"}
+
+    answer = await replica.client.post("/v1/holds:preview", json=asked)
+
+    assert answer.status_code == 200
+    assert {"key": HELD, "before": "ENABLED", "after": "FALLBACK"} in answer.json()["effects"]
+    assert not bus.records(Topic.HOLDS)
+
+
+@pytest.mark.parametrize(
+    ("change", "status"),
+    [
+        ({"scope": "nowhere"}, 404),
+        ({"target": "nothing"}, 404),
+        ({"level": None}, 422),
+        ({"state": "DISABLED"}, 422),
+        ({"target": HELD}, 422),
+    ],
+)
+async def test_a_preview_of_what_cannot_be_is_refused(
+    replica: Replica, change: dict[str, Any], status: int
+) -> None:
+    asked = {"scope": "default", "target": "level", "level": "DEGRADED"} | change
+
+    assert (await replica.client.post("/v1/holds:preview", json=asked)).status_code == status

@@ -24,11 +24,13 @@ from flag_service.application.trail import AuditTrail
 from flag_service.domain.audit import AuditChain
 from flag_service.domain.flags import FlagCatalogue
 from flag_service.domain.history import History
+from flag_service.domain.rate import RateLimit
 from flag_service.domain.switchboard import Switchboard
 from flag_service.http.changes import Changes
 from flag_service.http.console import Console, console_environment, static_files
 from flag_service.http.documents import Documents
 from flag_service.http.hub import Hub
+from flag_service.http.limits import Gate, RateLimited
 from flag_service.http.ofrep import Ofrep, ofrep_shape
 from flag_service.http.rest import Reads
 from flag_service.http.teller import Teller
@@ -43,6 +45,7 @@ from resilience_runtime.kafka import DeadLetters, KafkaPublisher, ReplicaReader
 from resilience_runtime.lifecycle import run
 from resilience_runtime.logging import configure_logging
 from resilience_runtime.metrics import Metrics, build_registry, serve_metrics
+from resilience_runtime.problem import problem_response
 from resilience_runtime.serving import serve
 from resilience_runtime.settings import EXIT_SETTINGS, load
 
@@ -93,7 +96,8 @@ def assemble(settings: Settings, policy: Policy, outside: Outside) -> Service:
     keeper = Keeper(settings.state_dir, board, history, pulse, clock)
     keeper.restore()
     timekeeper = Timekeeper(board, desk, pulse, clock, outside.rng)
-    changes = Changes(board, desk, trail, outside.keys, clock)
+    changes = Changes(board, desk, trail, outside.keys, clock, hub)
+    gate = Gate(RateLimit(settings.rate_limit_per_s), outside.keys, clock)
     documents = Documents(lambda: (board.revision, history.revision))
     app = build_app(
         "Flag service",
@@ -103,13 +107,14 @@ def assemble(settings: Settings, policy: Policy, outside: Outside) -> Service:
         docs_url=None,  # its page would come from a CDN; the document is at /openapi.json
         redoc_url=None,
     )
+    app.add_middleware(RateLimited, gate=gate, respond=problem_response, prefix="/v1/")
     app.include_router(Reads(board, history, documents, hub, clock).router())
     app.include_router(changes.router())
     app.include_router(Console(board, history, changes, clock, console_environment()).router())
-    app.mount("/ofrep", Ofrep(board, FlagCatalogue(policy), documents, hub, clock).app())
+    app.mount("/ofrep", Ofrep(board, FlagCatalogue(policy), documents, hub, clock, gate).app())
     app.mount("/static", static_files())
     metrics = build_registry(METRICS)
-    watch(metrics, switchboard=board, reader=state_reader, hub=hub, desk=desk, clock=clock)
+    watch(metrics, switchboard=board, reader=state_reader, hub=hub, desk=desk, gate=gate, clock=clock)
     return Service(
         app=app,
         hub=hub,

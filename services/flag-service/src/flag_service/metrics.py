@@ -5,6 +5,7 @@ from __future__ import annotations
 from flag_service.application.desk import HoldDesk
 from flag_service.domain.switchboard import Switchboard
 from flag_service.http.hub import Hub
+from flag_service.http.limits import Gate
 from resilience_contracts import LevelView
 from resilience_runtime.bus import Reader
 from resilience_runtime.clock import Clock
@@ -29,6 +30,8 @@ HOLD_CHANGES = Metric(
     "flag_hold_changes_total", Kind.COUNTER, "Holds set, edited and ended here.", ("action",)
 )
 
+RATE_LIMITED = Metric("flag_rate_limited_total", Kind.COUNTER, "Requests refused as too many of one caller.")
+
 METRICS = (
     LEVEL_RANK,
     STALE_SCOPES,
@@ -39,11 +42,19 @@ METRICS = (
     STREAMS_DROPPED,
     POLICY_DIFFERS,
     HOLD_CHANGES,
+    RATE_LIMITED,
 )
 
 
 def watch(
-    metrics: Metrics, *, switchboard: Switchboard, reader: Reader, hub: Hub, desk: HoldDesk, clock: Clock
+    metrics: Metrics,
+    *,
+    switchboard: Switchboard,
+    reader: Reader,
+    hub: Hub,
+    desk: HoldDesk,
+    gate: Gate,
+    clock: Clock,
 ) -> None:
     """Let each scrape read the figures where they are."""
 
@@ -65,4 +76,5 @@ def watch(
     metrics.watch(STREAMS, lambda: float(hub.clients))
     metrics.watch(STREAMS_DROPPED, lambda: float(hub.dropped))
     metrics.watch(POLICY_DIFFERS, lambda: {(level.scope,): differs(level) for level in levels()})
+    metrics.watch(RATE_LIMITED, lambda: float(gate.refused))
     metrics.watch(HOLD_CHANGES, lambda: {(action,): float(count) for action, count in desk.done.items()})

@@ -18,6 +18,7 @@ class Settings(RuntimeSettings, LogSettings, HttpSettings, KafkaSettings):
         resilience_scope: the scope answered for when a caller names none.
         resilience_policy_file: a policy instead of the one that ships.
         api_keys_file: who may change holds; without it nobody may.
+        rate_limit_per_s: requests of one caller that pass each second; twice as many at once.
         stream_clients: most event streams open at once.
     """
 
@@ -26,4 +27,5 @@ class Settings(RuntimeSettings, LogSettings, HttpSettings, KafkaSettings):
     resilience_scope: Annotated[str, Field(pattern=SCOPE_PATTERN, max_length=100)] = "default"
     resilience_policy_file: Path | None = None
     api_keys_file: Path | None = None
+    rate_limit_per_s: Annotated[float, Field(gt=0, le=1_000_000)] = 1_000
     stream_clients: Annotated[int, Field(ge=1, le=100_000)] = 5_000

@@ -58,7 +58,7 @@ def plan(draft: Draft, held: HoldSet | None, actor: str, now: datetime, new_id: 
     Raises:
         HoldInvalidError: a state for the level, a level for a feature, an end in the past or too far away.
     """
-    _check(draft, now)
+    check(draft, now)
     set_at = max(now, held.set_at) if held else now
     expires_at = draft.expires_at or now + DEFAULT_DURATION
     in_force = held is not None and held.expires_at > now
@@ -77,7 +77,12 @@ def plan(draft: Draft, held: HoldSet | None, actor: str, now: datetime, new_id: 
     )
 
 
-def _check(draft: Draft, now: datetime) -> None:
+def check(draft: Draft, now: datetime) -> None:
+    """Refuse a draft that cannot be.
+
+    Raises:
+        HoldInvalidError: a state for the level, a level for a feature, an end in the past or too far away.
+    """
     on_level = draft.target == LEVEL_TARGET
     if on_level and (draft.level is None or draft.state is not None):
         raise HoldInvalidError("a hold on `level` names a level and no state")

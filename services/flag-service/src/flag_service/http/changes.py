@@ -12,7 +12,8 @@ from fastapi import APIRouter, Header, Path, Query, Response
 from flag_service.application.desk import HoldDesk, Request
 from flag_service.application.trail import AuditTrail
 from flag_service.domain.audit import faults
-from flag_service.domain.holds import Draft, HoldConflictError, HoldInvalidError, tag
+from flag_service.domain.holds import Draft, HoldConflictError, HoldInvalidError, check, tag
+from flag_service.domain.preview import preview
 from flag_service.domain.switchboard import Switchboard
 from resilience_contracts import LEVEL_TARGET, HoldSet, Level
 from resilience_contracts.events import FEATURE_PATTERN
@@ -21,7 +22,8 @@ from resilience_runtime.bus import PublishError
 from resilience_runtime.clock import Clock
 from resilience_runtime.problem import Problem
 
-from .models import AuditOut, HoldIn, HoldOut, HoldsOut
+from .hub import Hub
+from .models import AuditOut, EffectOut, HoldIn, HoldOut, HoldsOut, PreviewIn, PreviewOut
 from .rest import Scope, ScopeFilter
 
 WRITE = "write"
@@ -35,6 +37,7 @@ Condition = Annotated[str | None, Header(max_length=500)]
 CorrelationId = Annotated[str | None, Header(alias="X-Correlation-ID", pattern=r"^[\x21-\x7e]{1,64}$")]
 EndReason = Annotated[str, Query(max_length=500)]
 
+_PREVIEW_REFUSALS: dict[int | str, dict[str, Any]] = {404: {"description": "no such scope or target"}}
 _REFUSALS: dict[int | str, dict[str, Any]] = {
     401: {"description": "no key, or one that is not known"},
     403: {"description": "the key may not change holds"},
@@ -53,6 +56,7 @@ class Changes:
     trail: AuditTrail
     keys: KeyRing
     clock: Clock
+    hub: Hub
 
     def router(self) -> APIRouter:
         """Build the routes."""
@@ -60,6 +64,7 @@ class Changes:
         router.get("/holds", response_model=HoldsOut)(self._holds)
         router.put("/holds/{scope}/{target}", response_model=HoldOut, responses=_REFUSALS)(self._put)
         router.delete("/holds/{scope}/{target}", status_code=204, responses=_REFUSALS)(self._delete)
+        router.post("/holds:preview", response_model=PreviewOut, responses=_PREVIEW_REFUSALS)(self._preview)
         router.get("/audit", response_model=AuditOut)(self._audit)
         return router
 
@@ -87,6 +92,20 @@ class Changes:
         hold = await self.put(self.draft(scope, target, asked), request)
         response.headers["ETag"] = tag(hold)
         return HoldOut.of(hold)
+
+    async def _preview(self, asked: PreviewIn) -> PreviewOut:
+        """Say what a hold would change; nothing is set, and no key is needed."""
+        self._exists(asked.scope, asked.target)
+        level = Level[asked.level] if asked.level else None
+        draft = Draft(asked.scope, asked.target, "", asked.state, level, None, asked.allow_better)
+        try:
+            check(draft, self.clock.now())
+        except HoldInvalidError as error:
+            raise Problem(422, "hold-invalid", str(error)) from error
+        picture = self.switchboard.picture(asked.scope, self.clock.now())
+        effects = preview(draft, picture, self.switchboard.policy)
+        shown = [EffectOut(key=effect.key, before=effect.before, after=effect.after) for effect in effects]
+        return PreviewOut(effects=shown, streams=self.hub.clients)
 
     async def _delete(
         self,
@@ -142,12 +161,7 @@ class Changes:
         Raises:
             Problem: 404 for a scope or target that does not exist, 422 for two ends.
         """
-        if not self.switchboard.knows(scope):
-            raise Problem(404, "unknown-scope", f"No level of scope {scope} is known here.")
-        if target != LEVEL_TARGET and target not in self.switchboard.policy.features:
-            raise Problem(
-                404, "unknown-target", f"{target} is no feature of the policy, nor `{LEVEL_TARGET}`."
-            )
+        self._exists(scope, target)
         if asked.expires_at and asked.expires_in_s:
             raise Problem(422, "hold-invalid", "Give expires_in_s or expires_at, not both.")
         ends = (
@@ -157,6 +171,14 @@ class Changes:
         )
         level = Level[asked.level] if asked.level else None
         return Draft(scope, target, asked.reason, asked.state, level, ends, asked.allow_better)
+
+    def _exists(self, scope: str, target: str) -> None:
+        if not self.switchboard.knows(scope):
+            raise Problem(404, "unknown-scope", f"No level of scope {scope} is known here.")
+        if target != LEVEL_TARGET and target not in self.switchboard.policy.features:
+            raise Problem(
+                404, "unknown-target", f"{target} is no feature of the policy, nor `{LEVEL_TARGET}`."
+            )
 
     async def put(self, draft: Draft, request: Request) -> HoldSet:
         """Set a hold.

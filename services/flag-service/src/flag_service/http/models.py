@@ -26,7 +26,7 @@ from resilience_contracts import (
     Recovery,
     retry_after_s,
 )
-from resilience_contracts.events import Time
+from resilience_contracts.events import FEATURE_PATTERN, SCOPE_PATTERN, Time
 
 DEFAULT_DURATION_S = DEFAULT_DURATION.total_seconds()
 MAX_DURATION_S = MAX_DURATION.total_seconds()
@@ -199,6 +199,21 @@ class HoldsOut(_Out):
     holds: list[HoldOut]
 
 
+class EffectOut(_Out):
+    """A feature that a hold would change."""
+
+    key: str
+    before: FeatureState
+    after: FeatureState
+
+
+class PreviewOut(_Out):
+    """What a hold would change, and how many would hear of it at once."""
+
+    effects: list[EffectOut]
+    streams: int = Field(description="event streams that are open on this replica")
+
+
 class AuditOut(_Out):
     """Audit entries, newest first; `faults` names entries that the hash chain shows to be wrong."""
 
@@ -207,8 +222,8 @@ class AuditOut(_Out):
     faults: list[str]
 
 
-class HoldIn(BaseModel):
-    """What an operator asks for."""
+class AimIn(BaseModel):
+    """What something is to be held at."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -216,7 +231,19 @@ class HoldIn(BaseModel):
     level: Annotated[str, Field(pattern=f"^({'|'.join(Level.__members__)})$")] | None = Field(
         default=None, description="for the target `level`"
     )
+    allow_better: bool = Field(default=False, description="let the hold be better than automation")
+
+
+class PreviewIn(AimIn):
+    """A hold that nobody set yet."""
+
+    scope: Annotated[str, Field(pattern=SCOPE_PATTERN, max_length=100)]
+    target: Annotated[str, Field(pattern=FEATURE_PATTERN, max_length=100)]
+
+
+class HoldIn(AimIn):
+    """What an operator asks for."""
+
     reason: Annotated[str, StringConstraints(strip_whitespace=True, min_length=10, max_length=500)]
     expires_in_s: float | None = Field(default=None, gt=0, le=MAX_DURATION_S, description="default: one hour")
     expires_at: Time | None = Field(default=None, description="instead of expires_in_s")
-    allow_better: bool = Field(default=False, description="let the hold be better than automation")

@@ -32,6 +32,7 @@ from resilience_runtime.problem import ProblemDetails
 
 from .documents import JSON, Document, Documents
 from .hub import Hub, StreamResponse, as_bytes
+from .limits import Gate, RateLimited
 
 MAX_KEY_LENGTH = 120
 MAX_SCOPE_LENGTH = 100
@@ -64,6 +65,7 @@ class Ofrep:
     documents: Documents
     hub: Hub
     clock: Clock
+    gate: Gate
 
     def app(self) -> Starlette:
         """Build the application to mount at `/ofrep`."""
@@ -74,7 +76,7 @@ class Ofrep:
                 Route("/v1/stream", self._stream, methods=["GET"]),
             ],
             exception_handlers={OfrepError: _refused, HTTPException: _not_here},
-            middleware=[_cors()],
+            middleware=[_cors(), Middleware(RateLimited, gate=self.gate, respond=ofrep_shape)],
         )
 
     async def _single(self, request: Request) -> Response:
