@@ -2,15 +2,17 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+import psutil
 import pytest
 
 from flag_service.http import hub as hub_module
 from resilience_contracts import Level, LevelState, Topic, VersionPart
-from resilience_runtime import MemoryBus
+from resilience_runtime import MemoryBus, serving
 from tests.contracts.states import level_changed, level_state
 from tests.flag_service.running import Replica, listening, running, tell, until
 
@@ -149,30 +151,50 @@ async def test_a_client_that_left_is_forgotten(replica: Replica) -> None:
 
 
 async def test_a_client_that_does_not_read_is_dropped_and_hurts_nobody(
-    replica: Replica, bus: MemoryBus, monkeypatch: pytest.MonkeyPatch
+    bus: MemoryBus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hub_module, "SEND_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(serving, "UNREAD_S", 1.0)
+    await tell(bus, current(Level.OPTIMAL))
+
+    async with running(bus, tmp_path, on_port=True) as replica:
+        await replica.until_ready()
+        with sleeper(replica) as address:
+            await until(lambda: replica.service.hub.clients == 1)
+            async with listening(replica) as stream:
+                await stream.next("snapshot")
+                last = await flood(replica, bus)
+                while (await stream.next("state"))[1]["level"]["version"] != f"1.{last}":
+                    pass
+
+            assert await until(lambda: address not in peers() or None)
+
+
+@contextmanager
+def sleeper(replica: Replica) -> Iterator[int]:
+    """Open a stream and never read from it; gives its port."""
     host, port = replica.url.removeprefix("http://").split(":")
-    sleeper = socket.socket()
-    sleeper.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
-    sleeper.connect((host, int(port)))
-    sleeper.sendall(b"GET /v1/stream HTTP/1.1\r\nHost: x\r\n\r\n")
-    await until(lambda: replica.service.hub.clients == 1)
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+        client.connect((host, int(port)))
+        client.sendall(b"GET /v1/stream HTTP/1.1\r\nHost: x\r\n\r\n")
+        yield client.getsockname()[1]
 
-    async with listening(replica) as stream:
-        await stream.next("snapshot")
-        for counter in range(2, 2_000):
-            await tell(bus, current(Level(counter % 5), counter))
-            if replica.service.hub.clients == 1:
-                break
-            await asyncio.sleep(0.002)
-        last = replica.service.hub.clients
-        await tell(bus, current(Level.OPTIMAL, 9_999))
-        while (await stream.next("state"))[1]["level"]["version"] != "1.9999":
-            pass
 
-    sleeper.close()
-    assert last == 1
+async def flood(replica: Replica, bus: MemoryBus) -> int:
+    """Change the level until only one client is left; returns the last version's counter."""
+    for counter in range(2, 20_000):
+        await tell(bus, current(Level(counter % 5), counter))
+        if replica.service.hub.clients == 1:
+            return counter
+        await asyncio.sleep(0.002)
+    raise AssertionError("the sleeper was not dropped")
+
+
+def peers() -> set[int]:
+    """Return the remote ports of this process's own connections, those being closed included."""
+    connections = psutil.Process().net_connections("tcp")
+    return {peer[1] for connection in connections if len(peer := connection.raddr) > 1}
 
 
 async def test_the_server_ends_its_streams_at_once_when_it_stops(replica: Replica) -> None:

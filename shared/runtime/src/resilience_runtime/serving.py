@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import errno
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -15,6 +16,7 @@ from .errors import StartupError
 
 GRACE_S = 4
 BACKLOG = 2048
+UNREAD_S = 30.0
 
 
 class _Server(uvicorn.Server):
@@ -76,8 +78,13 @@ async def _serve(server: uvicorn.Server, listener: socket.socket) -> None:
 
 def _bind(host: str, port: int, variable: str) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # asyncio sets TCP_NODELAY by this
+    listener = socket.socket(
+        family, socket.SOCK_STREAM, socket.IPPROTO_TCP
+    )  # asyncio sets TCP_NODELAY by this
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if sys.platform == "linux":
+        # Accepted sockets inherit it. A peer that does not read would otherwise keep what was sent to it for ever.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(UNREAD_S * 1000))
     try:
         listener.bind((host, port))
         listener.listen(BACKLOG)
