@@ -115,8 +115,10 @@ async def test_events_without_news_store_nothing_for_ten_seconds() -> None:
     stored = len(bench.bus.records(Topic.ENGINE_STATE))
 
     await bench.take(report("openai", [OK, OK], 2, sequence=9))
+    await bench.partition.tick(None, caught_up=False)
     assert len(bench.bus.records(Topic.ENGINE_STATE)) == stored
     await bench.take(report("openai", [OK, OK, OK], 12, sequence=10))
+    await bench.partition.tick(None, caught_up=False)
 
     assert len(bench.bus.records(Topic.ENGINE_STATE)) == stored + 1
 

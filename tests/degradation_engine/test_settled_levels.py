@@ -5,9 +5,19 @@ from itertools import combinations
 
 import pytest
 
+from degradation_engine.domain import Engine
 from degradation_engine.domain.level import target
-from resilience_contracts import Because, Health, Level, reachable_sums, resolve
-from tests.degradation_engine.shop import POLICY, Shop
+from resilience_contracts import (
+    Because,
+    Health,
+    Level,
+    LevelState,
+    default_policy_text,
+    parse_policy,
+    reachable_sums,
+    resolve,
+)
+from tests.degradation_engine.shop import POLICY, Shop, at
 
 NAMES = sorted(POLICY.dependencies)
 DOWN_SETS = [frozenset(some) for size in range(5) for some in combinations(NAMES, size)]
@@ -119,3 +129,46 @@ def test_no_reachable_sum_lies_in_the_margin_over_a_boundary() -> None:
     for total in reachable_sums(POLICY.weights):
         for boundary in POLICY.levels.boundaries.values():
             assert not boundary <= total < boundary + margin
+
+
+FIVE = (
+    default_policy_text()
+    .replace("weight: 50", "weight: 40")
+    .replace("OPTIMAL: 90,", "OPTIMAL: 87.5,")
+    .replace("LIMITED: 40,", "LIMITED: 42.5,")
+    .replace(
+        "\nlevels:",
+        """  payments:
+    weight: 10
+    latency_objective_ms: 500
+    interval_s: 5
+    deadline_s: 2
+    breaker: {window_calls: 20, minimum_calls: 5, failure_rate_percent: 50, slow_call_ms: 1500,
+              slow_rate_percent: 80, call_deadline_ms: 3000, open_wait_s: 5, open_wait_cap_s: 30, half_open_permits: 2}
+
+levels:""",
+        1,
+    )
+)
+
+
+def test_a_fifth_dependency_needs_nothing_but_the_policy() -> None:
+    shop = Shop(policy=parse_policy(FIVE)).run(60)
+    shop.down.add("payments")
+
+    shop.run(60)
+
+    assert shop.state.dependencies["payments"].health is Health.DOWN
+    assert (shop.level, shop.state.score) == (Level.DEGRADED, 90.0)
+    assert shop.state.recovery is not None
+
+
+def test_a_stored_scope_fits_itself_to_a_policy_with_another_dependency() -> None:
+    shop = Shop().run(60)
+    after = Engine(parse_policy(FIVE))
+
+    after.restore(shop.engine.dump("default"))
+    states = [event for event in after.tick(at(61)) if isinstance(event, LevelState)]
+
+    assert states[-1].dependencies["payments"].health is Health.UNKNOWN
+    assert states[-1].known_level is Level.OPTIMAL

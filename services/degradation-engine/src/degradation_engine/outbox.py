@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from enum import Enum, auto
 
 from resilience_contracts import Event, LevelChanged, LevelState, Version, encode
 from resilience_runtime.bus import EventPublisher, PublishError
@@ -19,8 +20,16 @@ from resilience_runtime.metrics import Metrics
 from . import metrics as rows
 from .adapters.state_record import wrap
 
-STORE_EVERY_S = 10.0
+STORE_EVERY_S = 9.0
 IN_FLIGHT = 64
+
+
+class Age(Enum):
+    """Which states to store although nothing is announced of their scopes."""
+
+    NONE = auto()
+    DUE = auto()
+    ANY = auto()
 
 
 @dataclass(slots=True)
@@ -84,21 +93,24 @@ class Outbox:
         version = state.version.ordered()
         return version < self._at_least.get(state.scope, version)
 
-    async def deliver(self, *, everything: bool = False) -> None:
-        """Store what waits, and the states that have waited for ten seconds (or every one).
+    async def deliver(self, *, states: Age = Age.NONE) -> None:
+        """Store what is announced, with the states of its scopes, and further states by age.
 
         Raises:
             PublishError: not all of it is stored; the rest still waits.
         """
-        scopes = self._due(everything=everything)
-        if not scopes:
-            return
-        await _all(self._deliver_scope(scope) for scope in scopes)
+        if self._waiting or states is not Age.NONE:
+            await _all(self._deliver_scope(scope) for scope in [*self._waiting, *self._others(states)])
 
-    def _due(self, *, everything: bool) -> list[str]:
-        before_s = self._clock.monotonic() - (0.0 if everything else STORE_EVERY_S)
-        overdue = [scope for scope, since_s in self._unstored_since_s.items() if since_s <= before_s]
-        return [*self._waiting, *(scope for scope in overdue if scope not in self._waiting)]
+    def _others(self, states: Age) -> list[str]:
+        if states is Age.NONE:
+            return []
+        before_s = self._clock.monotonic() - (STORE_EVERY_S if states is Age.DUE else 0.0)
+        return [
+            scope
+            for scope, since_s in self._unstored_since_s.items()
+            if since_s <= before_s and scope not in self._waiting
+        ]
 
     async def _deliver_scope(self, scope: str) -> None:
         async with self._in_flight:

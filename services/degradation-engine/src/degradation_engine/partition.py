@@ -28,7 +28,7 @@ from resilience_runtime.metrics import Metrics
 from . import metrics as rows
 from .adapters.shelf import Shelf, partition_of
 from .domain import Engine, Refused
-from .outbox import Outbox
+from .outbox import Age, Outbox
 
 log = structlog.get_logger(__name__)
 
@@ -115,7 +115,7 @@ class Partition:
             if holds is not None:
                 self._announce(self._engine.hold_only(holds, now))
             self._announce(self._engine.tick(now))
-            await self._outbox.deliver()
+            await self._outbox.deliver(states=Age.DUE)
 
     async def store(self) -> None:
         """Store every state that is not stored yet, before the partition goes to another worker.
@@ -124,7 +124,7 @@ class Partition:
             PublishError: not all of it is stored.
         """
         async with self._entered:
-            await self._outbox.deliver(everything=True)
+            await self._outbox.deliver(states=Age.ANY)
 
     def _own(self, scopes: Iterable[str]) -> list[str]:
         return [
