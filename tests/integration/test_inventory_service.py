@@ -273,6 +273,24 @@ def test_a_frozen_postgresql_is_not_waited_for(api: httpx.Client, sku: str, stac
     until(lambda: hold(api, (sku, 1)).status_code == 201)
 
 
+def test_a_restart_without_postgresql_serves_what_the_shared_cache_knows(
+    api: httpx.Client, sku: str, stack: RunningStack
+) -> None:
+    header = set_level(stack, api, Level.OPTIMAL)
+    assert api.get(f"/v1/stock/{sku}").json()["available"] == 10
+    stack.stop("postgresql")
+    stack.stop("inventory-api")
+
+    stack.restore("inventory-api")  # returns when it is ready
+
+    read = api.get(f"/v1/stock/{sku}")
+    assert (read.status_code, read.json()["stale"], read.json()["status"]) == (200, True, "IN")
+    assert read.headers["Resilience-Level"] == header
+    assert api.get("/health/startup").status_code == 200
+    stack.restore("postgresql")
+    until(lambda: hold(api, (sku, 1)).status_code == 201)
+
+
 def test_without_redis_no_request_fails(api: httpx.Client, sku: str, stack: RunningStack) -> None:
     for fault in (stack.pause, stack.stop):
         fault("redis")

@@ -18,7 +18,7 @@ from resilience_runtime import Clock
 log = structlog.get_logger(__name__)
 
 POLL_S = 0.25
-RETURN_S = 0.5
+RETURN_S = 0.2
 
 Judge = Callable[[Exception], bool]
 

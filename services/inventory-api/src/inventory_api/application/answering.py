@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from inventory_api.domain.errors import InventoryError, KeyReusedError
+from inventory_api.domain.errors import InventoryError, KeyConflictError, KeyReusedError
 
 from .store import Answer, Kept, Store, Transaction
 
@@ -43,23 +43,33 @@ async def answer(store: Store, request: Request | None, work: Work[T], render: R
         KeyInFlightError: the first request with the key is not done yet.
         UnavailableError, BusyError: nothing is kept then, so that a repetition tries again.
     """
+    try:
+        return await _do(store, request, work, render)
+    except KeyConflictError:
+        raise
+    except InventoryError as error:
+        refused = render(error)
+    if request is None:
+        return refused
+    # What the work did is undone with its transaction; the refusal is kept in one of its own.
+    return await _do(store, request, _nothing, lambda _: refused)
+
+
+async def _do(store: Store, request: Request | None, work: Work[T], render: Render[T]) -> Answer:
+    if request is None:
+        async with store.transaction() as transaction:
+            return render(await work(transaction))
     async with store.transaction() as transaction:
-        if request is None:
-            return await _attempt(transaction, work, render)
         kept = await transaction.answers.claim(request.caller, request.key)
         if kept is not None:
             return _same(kept, request)
-        answered = await _attempt(transaction, work, render)
+        answered = render(await work(transaction))
         await transaction.answers.keep(request.caller, request.key, Kept(request.sha256, answered))
         return answered
 
 
-async def _attempt(transaction: Transaction, work: Work[T], render: Render[T]) -> Answer:
-    try:
-        async with transaction.savepoint():
-            return render(await work(transaction))
-    except InventoryError as error:
-        return render(error)
+async def _nothing(_: Transaction) -> None:
+    """Do nothing."""
 
 
 def _same(kept: Kept, request: Request) -> Answer:

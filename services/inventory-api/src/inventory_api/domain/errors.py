@@ -119,13 +119,19 @@ class NotHeldError(InventoryError):
     code = "not_held"
 
 
-class KeyReusedError(InventoryError):
+class KeyConflictError(InventoryError):
+    """The Idempotency-Key does not go with this request."""
+
+    code = "idempotency_key_conflict"
+
+
+class KeyReusedError(KeyConflictError):
     """This Idempotency-Key was used for another request."""
 
     code = "idempotency_key_reused"
 
 
-class KeyInFlightError(InventoryError):
+class KeyInFlightError(KeyConflictError):
     """The first request with this Idempotency-Key is still being worked on."""
 
     code = "idempotency_key_in_flight"

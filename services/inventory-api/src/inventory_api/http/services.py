@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -38,7 +38,8 @@ class Services:
     clock: Clock
 
 
-def _services(request: Request) -> Services:
+# Dependencies are coroutines because FastAPI takes plain functions to a thread.
+async def _services(request: Request) -> Services:
     services: Services = request.app.state.services
     return services
 
@@ -63,11 +64,11 @@ def identify(request: Request, key: str | None, body: BaseModel) -> answering.Re
     return answering.Request(answering.ANONYMOUS, key, hashlib.sha256(text.encode()).hexdigest())
 
 
-def admitted(action: Action) -> Callable[[Request], Behaviour]:
+def admitted(action: Action) -> Callable[..., Awaitable[Behaviour]]:
     """Return a dependency that refuses an action whose feature is off, before its body is looked at."""
 
-    def admit(request: Request) -> Behaviour:
+    async def admit(request: Request, services: Serving) -> Behaviour:
         request.state.action = action
-        return _services(request).switches.admit(action)
+        return services.switches.admit(action)
 
     return admit

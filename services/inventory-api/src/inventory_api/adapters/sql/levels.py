@@ -19,13 +19,14 @@ from .ledger import entry_of
 from .reservations import LINES, line_of
 from .session import Session
 
+# statement_timestamp() is stable, so that the index on expires_at serves; clock_timestamp() would read every hold.
 _STOCK = text("""
     SELECT s.sku, s.name, s.category, s.barcodes, s.attributes, s.safety_stock, s.reorder_point, s.created_at,
            l.id AS level_id, p.code, l.on_hand, l.incoming, l.version, l.updated_at,
            l.safety_stock AS level_safety, l.reorder_point AS level_reorder,
            l.reserved - COALESCE((
                SELECT sum(r.held) FROM reservation_lines r
-               WHERE r.level_id = l.id AND r.held > 0 AND r.expires_at <= clock_timestamp()
+               WHERE r.level_id = l.id AND r.held > 0 AND r.expires_at <= statement_timestamp()
            ), 0)::bigint AS reserved
     FROM skus s
     LEFT JOIN stock_levels l ON l.sku_id = s.id
@@ -44,7 +45,7 @@ _LOCK = text("""
            l.safety_stock AS level_safety, l.reorder_point AS level_reorder,
            EXISTS (
                SELECT FROM reservation_lines r
-               WHERE r.level_id = l.id AND r.held > 0 AND r.expires_at <= clock_timestamp()
+               WHERE r.level_id = l.id AND r.held > 0 AND r.expires_at <= statement_timestamp()
            ) AS due
     FROM unnest(CAST(:skus AS text[]), CAST(:codes AS text[])) AS w (sku, code)
     JOIN skus s ON s.sku = w.sku
@@ -56,7 +57,7 @@ _LOCK = text("""
 _EXPIRE_DUE = text("""
     WITH due AS (
         SELECT reservation_id, level_id, held FROM reservation_lines
-        WHERE level_id = ANY(CAST(:ids AS bigint[])) AND held > 0 AND expires_at <= clock_timestamp()
+        WHERE level_id = ANY(CAST(:ids AS bigint[])) AND held > 0 AND expires_at <= statement_timestamp()
     ), gone AS (
         UPDATE reservation_lines r SET held = 0, expired = r.expired + due.held FROM due
         WHERE r.reservation_id = due.reservation_id AND r.level_id = due.level_id

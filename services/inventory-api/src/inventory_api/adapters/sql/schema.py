@@ -6,14 +6,11 @@ import asyncio
 import os
 import sys
 
+import asyncpg
 import structlog
-from sqlalchemy import NullPool, text
-from sqlalchemy.ext.asyncio import create_async_engine
 
 from inventory_api.migrations import newest_revision
 from resilience_runtime import Backoff, Clock
-
-from .url import to_async
 
 log = structlog.get_logger(__name__)
 
@@ -50,20 +47,21 @@ class Schema:
                 log.info("schema ready", revision=newest_revision())
 
     async def _bring_up_to_date(self) -> None:
-        async with asyncio.timeout(CALL_S):
-            current = await self._current()
+        current = await self._current()
         if current is None or current < newest_revision():
             await self._migrate()
 
     async def _current(self) -> str | None:
-        engine = create_async_engine(
-            to_async(self._url), poolclass=NullPool, connect_args={"timeout": CALL_S}
-        )
-        async with engine.connect() as connection:
-            there = (await connection.execute(text("SELECT to_regclass('alembic_version')::text"))).scalar()
-            if there is None:
+        connection = await asyncpg.connect(self._url, timeout=CALL_S)
+        cut = asyncio.get_running_loop().call_later(CALL_S, connection.terminate)
+        try:
+            if await connection.fetchval("SELECT to_regclass('alembic_version')") is None:
                 return None
-            return (await connection.execute(text("SELECT version_num FROM alembic_version"))).scalar()
+            current: str | None = await connection.fetchval("SELECT version_num FROM alembic_version")
+            return current
+        finally:
+            cut.cancel()
+            connection.terminate()
 
     async def _migrate(self) -> None:
         log.info("migrating", to=newest_revision())

@@ -23,7 +23,7 @@ ANSWERS_KEPT = "48 hours"
 
 _DUE = text("""
     SELECT DISTINCT s.sku, p.code FROM (
-        SELECT level_id FROM reservation_lines WHERE held > 0 AND expires_at <= clock_timestamp() LIMIT :batch
+        SELECT level_id FROM reservation_lines WHERE held > 0 AND expires_at <= statement_timestamp() LIMIT :batch
     ) due
     JOIN stock_levels l ON l.id = due.level_id
     JOIN skus s ON s.id = l.sku_id
@@ -32,7 +32,7 @@ _DUE = text("""
 _CLOSE = text("""
     UPDATE reservations SET state = 'EXPIRED' WHERE id IN (
         SELECT r.id FROM reservations r
-        WHERE r.state IN ('ACTIVE', 'PARTIAL') AND r.expires_at <= clock_timestamp()
+        WHERE r.state IN ('ACTIVE', 'PARTIAL') AND r.expires_at <= statement_timestamp()
           AND NOT EXISTS (SELECT FROM reservation_lines n WHERE n.reservation_id = r.id AND n.held > 0)
         LIMIT :batch FOR UPDATE SKIP LOCKED
     )
