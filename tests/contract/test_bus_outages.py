@@ -14,7 +14,6 @@ import pytest
 from resilience_cli.stack import Kafka, Place, Running, await_ready, destroy, free_ports, start
 from resilience_runtime import Message, PublishError, PublishQueue
 from tests.contract.buses import Bus, InMemory, OnKafka
-from tests.fixtures.place import remember
 from tests.runtime.waiting import running, until
 
 READY_S = 60
@@ -60,7 +59,6 @@ class OwnBroker:
     def start(self) -> None:
         if self._running is None:
             self._running = start(self.kafka, self._place, "the broker's port")
-            remember(self._place, self._running)
             await_ready(self._running, READY_S)
 
     def kill(self) -> None:

@@ -39,7 +39,6 @@ from resilience_cli.stack import s3 as moto
 from resilience_cli.stack.process import freeze, thaw
 from resilience_cli.stack.runner import Running
 from resilience_contracts import Outcome
-from tests.fixtures.place import remember
 from tests.fixtures.services import S3Access, StandIn
 
 DEADLINE_S = 2.0
@@ -209,7 +208,6 @@ class Breakable:
 
     def start(self) -> None:
         self.running = start(self._part, self._place, "the port of this test")
-        remember(self._place, self.running)
         await_ready(self.running, 60)
 
     def freeze(self) -> None:

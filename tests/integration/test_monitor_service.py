@@ -33,7 +33,6 @@ from resilience_cli.stack import (
 )
 from resilience_cli.topics import apply_declared
 from resilience_contracts import HealthObserved, Outcome, Topic, decode, default_policy_text
-from tests.fixtures.place import remember
 from tests.fixtures.services import S3Access, StandIn
 
 MEGABYTE = 1024 * 1024
@@ -146,7 +145,6 @@ def own_redis(services_place: Place) -> Iterator[Running]:
     place = Place(services_place.root / f"monitor-{uuid.uuid4().hex}")
     place.root.mkdir(mode=0o755)
     server = start(Redis(place, free_ports(1)[0]), place, "the port of this test")
-    remember(place, server)
     await_ready(server, 30)
     yield server
     halt(server)
