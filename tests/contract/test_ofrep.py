@@ -101,8 +101,8 @@ async def test_a_missing_context_or_targeting_key_is_what_clients_send(
         (b'{"context": []}', "INVALID_CONTEXT"),
         (b'{"context": "x"}', "INVALID_CONTEXT"),
         (b'{"context": {"targetingKey": 3}}', "INVALID_CONTEXT"),
-        (b'{"context": {"scope": 3}}', "INVALID_CONTEXT"),
-        (b'{"context": {"scope": "NOT A SCOPE"}}', "INVALID_CONTEXT"),
+        (b'{"context": {"resilience.scope": 3}}', "INVALID_CONTEXT"),
+        (b'{"context": {"resilience.scope": "NOT A SCOPE"}}', "INVALID_CONTEXT"),
     ],
 )
 async def test_a_body_that_cannot_be_read_is_an_ofrep_error(replica: Replica, body: bytes, code: str) -> None:
@@ -179,10 +179,10 @@ async def test_the_bulk_tag_is_strong_and_spares_the_body(replica: Replica) -> N
 
 
 async def test_a_tag_of_another_context_never_spares_the_body(replica: Replica) -> None:
-    tag = (await replica.client.post(BULK, json={"context": {"scope": "default"}})).headers["ETag"]
+    tag = (await replica.client.post(BULK, json={"context": {"resilience.scope": "default"}})).headers["ETag"]
 
     other = await replica.client.post(
-        BULK, json={"context": {"scope": "other"}}, headers={"If-None-Match": tag}
+        BULK, json={"context": {"resilience.scope": "other"}}, headers={"If-None-Match": tag}
     )
 
     assert other.status_code == 200
@@ -209,7 +209,7 @@ async def test_nothing_in_the_body_moves_with_the_clock(replica: Replica, bus: M
 
 
 async def test_all_flags_name_the_stream_to_follow(replica: Replica) -> None:
-    body = (await replica.client.post(BULK, json={"context": {"scope": "other"}})).json()
+    body = (await replica.client.post(BULK, json={"context": {"resilience.scope": "other"}})).json()
 
     assert body["eventStreams"] == [
         {"type": "sse", "endpoint": {"requestUri": "/ofrep/v1/stream?scope=other"}, "inactivityDelaySec": 120}
@@ -217,7 +217,9 @@ async def test_all_flags_name_the_stream_to_follow(replica: Replica) -> None:
 
 
 async def test_a_scope_nobody_heard_of_gets_the_unknown_mode_and_no_level(replica: Replica) -> None:
-    flags = flags_of((await replica.client.post(BULK, json={"context": {"scope": "elsewhere"}})).json())
+    flags = flags_of(
+        (await replica.client.post(BULK, json={"context": {"resilience.scope": "elsewhere"}})).json()
+    )
 
     assert flags["inventory.reservations"]["value"] is True
     assert flags["inventory.reservations"]["reason"] == "UNKNOWN"
@@ -241,7 +243,7 @@ async def test_browsers_of_other_origins_may_ask_and_read_the_tag(replica: Repli
     assert {"ETag", "Retry-After"} <= set(answer.headers["Access-Control-Expose-Headers"].split(", "))
 
 
-KEYS = st.text() | st.sampled_from(["context", "targetingKey", "scope"])
+KEYS = st.text() | st.sampled_from(["context", "targetingKey", "resilience.scope"])
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.floats() | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(KEYS, inner),

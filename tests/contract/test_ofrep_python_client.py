@@ -73,7 +73,7 @@ async def test_strings_and_integers_are_read(client: OpenFeatureClient) -> None:
 
 
 async def test_the_context_picks_the_scope(client: OpenFeatureClient) -> None:
-    other = EvaluationContext("user-1", {"scope": "other", "tier": "gold"})
+    other = EvaluationContext("user-1", {"resilience.scope": "other", "tier": "gold"})
 
     assert (
         await ask(client.get_boolean_value, ASSISTANT, default_value=False, evaluation_context=other) is True
@@ -110,7 +110,7 @@ async def test_the_wrong_type_gives_the_default_and_says_why(client: OpenFeature
 
 
 async def test_a_context_that_is_wrong_gives_the_default_and_says_why(client: OpenFeatureClient) -> None:
-    wrong = EvaluationContext("user-1", {"scope": "NOT A SCOPE"})
+    wrong = EvaluationContext("user-1", {"resilience.scope": "NOT A SCOPE"})
 
     details = await ask(client.get_boolean_details, ASSISTANT, default_value=True, evaluation_context=wrong)
 
@@ -118,7 +118,7 @@ async def test_a_context_that_is_wrong_gives_the_default_and_says_why(client: Op
 
 
 async def test_a_level_nobody_heard_leaves_the_callers_default(client: OpenFeatureClient) -> None:
-    elsewhere = EvaluationContext("user-1", {"scope": "elsewhere"})
+    elsewhere = EvaluationContext("user-1", {"resilience.scope": "elsewhere"})
 
     level = await ask(client.get_string_details, "system.level", "mine", elsewhere)
     reservations = await ask(

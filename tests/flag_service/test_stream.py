@@ -194,7 +194,7 @@ async def flood(replica: Replica, bus: MemoryBus) -> int:
 def peers() -> set[int]:
     """Return the remote ports of this process's own connections, those being closed included."""
     connections = psutil.Process().net_connections("tcp")
-    return {peer[1] for connection in connections if len(peer := connection.raddr) > 1}
+    return {connection.raddr.port for connection in connections if connection.status != psutil.CONN_LISTEN}
 
 
 async def test_the_server_ends_its_streams_at_once_when_it_stops(replica: Replica) -> None:

@@ -81,7 +81,7 @@ def assemble(settings: Settings, policy: Policy, outside: Outside) -> Service:
     """Put the service together; nothing runs and nothing is connected yet."""
     clock, source = outside.clock, f"/services/{SERVICE}/{settings.instance}"
     pulse, history = Pulse(), History()
-    hub = Hub(outside.boot, settings.stream_clients)
+    hub = Hub(outside.boot, settings.stream_clients, outside.rng)
     teller = Teller(hub)
     board = Switchboard(policy, settings.resilience_scope, teller.effect, teller.heartbeat)
     trail = AuditTrail(AuditChain(f"{SERVICE}/{settings.instance}"), outside.publisher, clock, source)

@@ -103,6 +103,8 @@ class HoldDesk:
             HoldConflictError: the hold is not the one that the caller read.
             PublishError: Kafka did not store it in time.
         """
+        if self._switchboard.last_hold(scope, target, self._clock.now()) is None:
+            return False
         async with self._locks[hold_key(scope, target)]:
             held = self._switchboard.last_hold(scope, target, self._clock.now())
             if held is None:

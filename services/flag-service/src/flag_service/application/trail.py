@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
-from flag_service.domain.audit import AuditChain, Deed
+from flag_service.domain.audit import AuditChain, Deed, faults
 from resilience_contracts import AuditRecorded, Encoded, encode
 from resilience_runtime.bus import EventPublisher, PublishError
 from resilience_runtime.clock import Clock
@@ -27,6 +27,8 @@ class AuditTrail:
         self._clock = clock
         self._source = source
         self._waiting: deque[Encoded] = deque()
+        self._heard = self._judged = 0
+        self._faults: list[str] = []
         self._lock = asyncio.Lock()
         self._begun = asyncio.Event()
         self._entries: deque[AuditRecorded] = deque(maxlen=TRAIL_CAPACITY)
@@ -72,6 +74,14 @@ class AuditTrail:
         """Take an entry that was read from the topic."""
         self._chain.resume(entry)
         self._entries.append(entry)
+        self._heard += 1
+
+    async def faults(self) -> list[str]:
+        """Name what is wrong with the hash chains of the last entries."""
+        if self._judged != self._heard:
+            self._judged, entries = self._heard, list(self._entries)
+            self._faults = await asyncio.to_thread(lambda: list(faults(entries)))
+        return self._faults
 
     def newest(self, scope: str | None) -> list[AuditRecorded]:
         """Return the last entries, newest first."""

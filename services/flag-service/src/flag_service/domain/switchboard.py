@@ -39,7 +39,7 @@ class Switchboard:
         self._pictures: dict[str, Picture] = {}
         self._deadline: datetime | None = None
         self._writers: dict[str, str] = {}
-        self._ended: dict[str, HoldSet | None] = {}
+        self._ended: dict[str, HoldSet] = {}
 
     def start(self, now: datetime, saved: Saved | None) -> None:
         """Begin with what was kept on disk, if anything was."""
@@ -84,7 +84,10 @@ class Switchboard:
         """Take the tombstone of a hold."""
         if not self.caught_up:
             return self._reading.end_hold(key)
-        self._ended[key] = self._record(key, now)
+        record = self._record(key, now)
+        if record is not None:
+            self._ended[key] = record
+            self._writers.pop(key, None)
         applied = self._view.end_hold(key)
         self._settle(self._affected(key.partition("/")[0]), now)
         return applied

@@ -11,7 +11,6 @@ from fastapi import APIRouter, Header, Path, Query, Response
 
 from flag_service.application.desk import HoldDesk, Request
 from flag_service.application.trail import AuditTrail
-from flag_service.domain.audit import faults
 from flag_service.domain.holds import Draft, HoldConflictError, HoldInvalidError, check, tag
 from flag_service.domain.preview import preview
 from flag_service.domain.switchboard import Switchboard
@@ -139,7 +138,7 @@ class Changes:
         return AuditOut(
             entries=page,
             next=page[-1].event_id if more else None,
-            faults=list(faults(self.trail.newest(None))),
+            faults=await self.trail.faults(),
         )
 
     def actor(self, key: str | None) -> str:

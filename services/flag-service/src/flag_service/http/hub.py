@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing, contextmanager, suppress
 from dataclasses import dataclass, field
+from random import Random
 
 from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
 from starlette.types import Message, Receive, Scope, Send
@@ -19,7 +20,7 @@ from flag_service.domain.ring import Frame, FrameKind, Mailbox, Ring
 
 HEARTBEAT_S = 15.0
 SEND_TIMEOUT_S = 10.0
-RETRY_MS = 2_000
+RETRY_MS = (1_000, 5_000)
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
@@ -40,7 +41,8 @@ class Client:
 class Hub:
     """Sends frames to everyone who listens."""
 
-    def __init__(self, boot: str, capacity: int) -> None:
+    def __init__(self, boot: str, capacity: int, rng: Random) -> None:
+        self._rng = rng
         self._ring = Ring(boot)
         self._capacity = capacity
         self._clients: set[Client] = set()
@@ -105,7 +107,8 @@ class Hub:
         if missed is not None:
             return [frame for frame in missed if client.wants(frame)]
         last_id = self._ring.last_id
-        wire = _wire(FrameKind.SNAPSHOT, snapshot(), last_id, RETRY_MS)
+        # Each client is told another time, so that they do not all come back at once.
+        wire = _wire(FrameKind.SNAPSHOT, snapshot(), last_id, self._rng.randint(*RETRY_MS))
         return [Frame(FrameKind.SNAPSHOT, "", wire, last_id)]
 
     def _deliver(self, frame: Frame) -> None:

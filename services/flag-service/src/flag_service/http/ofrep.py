@@ -36,7 +36,7 @@ from .limits import Gate, RateLimited
 
 MAX_KEY_LENGTH = 120
 MAX_SCOPE_LENGTH = 100
-SCOPE_ATTRIBUTE = "scope"
+SCOPE_ATTRIBUTE = "resilience.scope"
 INACTIVITY_DELAY_S = 120
 SERVER_FULL_RETRY_S = 5
 _SCOPE = re.compile(SCOPE_PATTERN)
@@ -155,7 +155,9 @@ def read_context(body: bytes) -> dict[str, Any]:
 
 def _valid_scope(scope: object) -> str:
     if not isinstance(scope, str) or len(scope) > MAX_SCOPE_LENGTH or not _SCOPE.match(scope):
-        raise OfrepError(400, "INVALID_CONTEXT", "`scope` names a scope, such as `eu-west.store-042`")
+        raise OfrepError(
+            400, "INVALID_CONTEXT", "`resilience.scope` names a scope, such as `eu-west.store-042`"
+        )
     return scope
 
 
