@@ -5,6 +5,7 @@ import random
 import time
 from collections.abc import AsyncIterator, Iterator
 
+import asyncpg
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
@@ -12,10 +13,10 @@ from sqlalchemy.exc import IntegrityError
 from inventory_api.adapters.sql.database import Database
 from inventory_api.adapters.sql.store import SqlStore
 from inventory_api.adapters.sql.tidying import Tidying
-from inventory_api.application.errors import UnavailableError
+from inventory_api.application.errors import BusyError, UnavailableError
 from inventory_api.application.reserving import Seen
 from inventory_api.domain.errors import InsufficientStockError
-from inventory_api.domain.reservation import Settlement
+from inventory_api.domain.reservation import ReservationState, Settlement
 from inventory_api.domain.stock import Line
 from resilience_runtime import SystemClock
 from tests.fixtures.services import new_database
@@ -102,6 +103,23 @@ async def test_the_database_itself_refuses_to_oversell(store: SqlStore, database
 
     assert (await level_of(store, place)).on_hand == 5
     assert database.breaker.snapshot().failed == 0
+
+
+async def test_a_row_in_demand_is_busy_and_no_dead_server(
+    store: SqlStore, database: Database, migrated_url: str
+) -> None:
+    place = await place_with(store, 5)
+    rival = await asyncpg.connect(migrated_url)
+    try:
+        async with rival.transaction():
+            await rival.execute("SELECT 1 FROM stock_levels FOR UPDATE")
+            with pytest.raises(BusyError):
+                await hold(store, Line(place, 1))
+    finally:
+        await rival.close()
+
+    assert database.breaker.snapshot().failed == 0
+    assert (await hold(store, Line(place, 1))).reservation.state is ReservationState.ACTIVE
 
 
 async def test_tidying_closes_what_has_expired(store: SqlStore, database: Database) -> None:

@@ -112,7 +112,7 @@ class Applier:
             bootstrap_servers=self._source.bootstrap,
             client_id=self._source.client_id,
             enable_auto_commit=False,
-            auto_offset_reset="earliest",
+            auto_offset_reset="none",
             max_poll_records=100,
         )
         try:
@@ -202,6 +202,8 @@ class Applier:
 
     async def _count(self, consumer: AIOKafkaConsumer) -> None:
         assigned = list(consumer.assignment())
+        if len(consumer.partitions_for_topic(str(Topic.COMMANDS)) or assigned) != len(assigned):
+            raise LookupError("partitions were added")
         ends = await consumer.end_offsets(assigned)
         self.waiting = sum([ends[partition] - await consumer.position(partition) for partition in assigned])
 

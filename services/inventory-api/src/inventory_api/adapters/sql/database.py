@@ -20,6 +20,8 @@ from .url import to_async
 
 DEPENDENCY = "postgresql"
 SCHEMA_RETRY_S = 1.0
+LOCK_SHARE = 0.7
+"""Share of a call's deadline that a lock is waited for: a row in demand must not look like a dead server."""
 _NOTHING = text("SELECT 1")
 _BUSY = frozenset({"55P03", "40P01", "40001"})
 """lock_not_available, deadlock_detected, serialization_failure: the server is well, the row is in demand."""
@@ -55,7 +57,7 @@ def connect(url: str, limits: Limits, application: str) -> AsyncEngine:
             "server_settings": {
                 "application_name": application,
                 "statement_timeout": str(deadline_ms),
-                "lock_timeout": str(deadline_ms),
+                "lock_timeout": str(round(deadline_ms * LOCK_SHARE)),
                 "idle_in_transaction_session_timeout": "5000",
             },
         },
