@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import Counter
 from collections.abc import Callable, Mapping
 from random import Random
 from typing import Any
@@ -33,13 +32,14 @@ from .ownership import Ownership
 
 log = structlog.get_logger(__name__)
 
-GROUP = "degradation-engine"
+GROUP = "degradation-engine-roundrobin"
+"""Another assignor needs another group: members of one group must agree on it."""
 STOP_S = 5.0
 TICK_S = 1.0
 LAG_LIMIT = 1000
 SILENT_AFTER_S = 30.0
 SECOND_MS = 1000
-ASSIGNOR = "roundrobin"  # part of the group's name: members with another assignor could not join
+ENDS_S = 5.0
 FIRST_RETRY_S, LAST_RETRY_S = 0.5, 10.0
 SHELF_ATTEMPTS = 3
 
@@ -87,7 +87,7 @@ class Stream:
         self._consumer: ConsumerT | None = None
         self._rebalancing: Callable[[], bool] = lambda: True
         self._taken: dict[int, int] = {}
-        self._idle_ticks: Counter[int] = Counter()
+        self._ends: dict[int, int] = {}
         self._started = False
         self._ticked_s = clock.monotonic()
 
@@ -102,9 +102,8 @@ class Stream:
         return not self._started or self._clock.monotonic() - self._ticked_s < SILENT_AFTER_S
 
     def lag(self) -> int:
-        """Return how many stored events of the owned partitions are not taken yet, as far as is known."""
-        ends = ((number, self._end(number)) for number in self._taken)
-        return sum(max(0, end - self._taken[number]) for number, end in ends if end is not None)
+        """Return how many stored events of the owned partitions were not taken at the last tick."""
+        return sum(max(0, end - self._taken.get(number, end)) for number, end in self._ends.items())
 
     async def run(self) -> None:
         """Take events until cancelled. Looks for Kafka for ever at the start.
@@ -135,7 +134,7 @@ class Stream:
 
     def _build(self) -> faust.App:
         app = faust.App(
-            f"{GROUP}-{ASSIGNOR}",
+            GROUP,
             broker=[f"kafka://{server.strip()}" for server in self._bootstrap.split(",")],
             consumer_group_instance_id=self._member_id,
             **SETTINGS,
@@ -162,34 +161,26 @@ class Stream:
 
     async def _tick(self) -> None:
         self._ticked_s = self._clock.monotonic()
-        if self._rebalancing() or self._consumer is None:
+        if self._consumer is None or self._rebalancing():
             return
-        caught_up = {number for number in self._ownership.numbers if await self._caught_up(number)}
-        await self._ownership.tick(caught_up.__contains__)
+        try:
+            self._ends = await asyncio.wait_for(self._read_ends(self._consumer), ENDS_S)
+        except (KafkaError, TimeoutError):
+            return  # nothing can be published now, and what is still stored unread must come before the wall clock
+        await self._ownership.tick(self._caught_up)
 
-    async def _caught_up(self, number: int) -> bool:
-        """Say whether every stored event is taken; where none came since the assignment, look twice."""
-        end, taken = self._end(number), self._taken.get(number)
-        if end is None or self._consumer is None:
-            return False
-        if taken is not None:
-            return taken >= end
-        position = await self._consumer.position(TP(str(Topic.HEALTH), number))
-        if position is None or position < end:
-            return False
-        self._idle_ticks[number] += 1
-        return self._idle_ticks[number] > 1
+    def _caught_up(self, number: int) -> bool:
+        return number in self._ends and self._taken.get(number, 0) >= self._ends[number]
 
-    def _end(self, number: int) -> int | None:
-        if self._consumer is None:
-            return None
-        return self._consumer.highwater(TP(str(Topic.HEALTH), number))
+    async def _read_ends(self, consumer: ConsumerT) -> dict[int, int]:
+        parts = [TP(str(Topic.HEALTH), number) for number in self._ownership.numbers]
+        ends = await consumer.highwaters(*parts) if parts else {}
+        return {part.partition: end for part, end in ends.items()}
 
     async def _on_assigned(self, consumer: ConsumerT) -> None:
         numbers = {part.partition for part in consumer.assignment() if part.topic == Topic.HEALTH}
         shelf = await self._read_shelf(numbers)
-        self._taken.clear()
-        self._idle_ticks.clear()
+        self._taken, self._ends = dict(shelf.starts), {}
         self._consumer = consumer
         self._ownership.replace(numbers, shelf)
 
@@ -197,11 +188,11 @@ class Stream:
         backoff = Backoff(self._random, FIRST_RETRY_S, LAST_RETRY_S)
         for _ in range(SHELF_ATTEMPTS - 1):
             try:
-                return await read_shelf(self._bootstrap, numbers)
+                return await read_shelf(self._bootstrap, GROUP, numbers)
             except (KafkaError, OSError) as error:
                 log.warning("stored states not read, trying again", reason=str(error) or type(error).__name__)
                 await self._clock.sleep(backoff.next_s())
-        return await read_shelf(self._bootstrap, numbers)
+        return await read_shelf(self._bootstrap, GROUP, numbers)
 
 
 async def _give_up(app: faust.App) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import UnknownTopicOrPartitionError
 from aiokafka.partitioner import murmur2
 
@@ -26,12 +27,21 @@ SIGN_BIT = 0x7FFFFFFF
 
 @dataclass(slots=True)
 class Shelf:
-    """Readable states and last published versions by scope; `orphans` are the last levels of scopes without a state."""
+    """What was left behind.
+
+    Attributes:
+        partition_count: of the health topic.
+        states: readable states, by scope.
+        versions: versions published last, by scope.
+        orphans: levels published last of scopes without a state.
+        starts: offset of the first event not acknowledged, by partition.
+    """
 
     partition_count: int
     states: dict[str, bytes] = field(default_factory=dict)
     versions: dict[str, Version] = field(default_factory=dict)
     orphans: dict[str, LevelState] = field(default_factory=dict)
+    starts: dict[int, int] = field(default_factory=dict)
 
     def partition_of(self, key: bytes) -> int:
         """Return the partition that a key belongs to: Kafka's default partitioner."""
@@ -43,8 +53,8 @@ def partition_of(key: bytes, count: int) -> int:
     return int(murmur2(key) & SIGN_BIT) % count
 
 
-async def read_shelf(bootstrap: str, partitions: Iterable[int]) -> Shelf:
-    """Read what is kept for the scopes of these partitions.
+async def read_shelf(bootstrap: str, group: str, partitions: Iterable[int]) -> Shelf:
+    """Read what is kept for the scopes of these partitions, and where the group goes on in them.
 
     Raises:
         aiokafka.errors.KafkaError: Kafka does not answer.
@@ -52,12 +62,14 @@ async def read_shelf(bootstrap: str, partitions: Iterable[int]) -> Shelf:
     """
     mine = set(partitions)
     async with asyncio.timeout(READ_TIMEOUT_S), _consumer(bootstrap) as consumer:
-        shelf = Shelf(len(_partitions(consumer, Topic.HEALTH)))
+        health = _partitions(consumer, Topic.HEALTH)
+        shelf = Shelf(len(health))
         states, levels = _partitions(consumer, Topic.ENGINE_STATE), _partitions(consumer, Topic.LEVELS)
         consumer.unsubscribe()  # the topics were named for their metadata; now their partitions are read in turn
-        levels = _partitions(consumer, Topic.LEVELS)  # before `assign`, which narrows the client's metadata
         async for record in _read(consumer, [part for part in states if part.partition in mine]):
             _shelve_state(shelf, record)
+        begins = await consumer.beginning_offsets([part for part in health if part.partition in mine])
+        shelf.starts = await _starts(bootstrap, group, begins)
         _drop_unreadable(shelf)
         async for record in _read(consumer, levels):
             if record.key and shelf.partition_of(record.key) in mine:
@@ -70,6 +82,19 @@ def _partitions(consumer: AIOKafkaConsumer, topic: str) -> list[TopicPartition]:
     if not numbers:
         raise UnknownTopicOrPartitionError(topic)
     return [TopicPartition(topic, number) for number in sorted(numbers)]
+
+
+async def _starts(bootstrap: str, group: str, begins: dict[TopicPartition, int]) -> dict[int, int]:
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    try:
+        committed = await admin.list_consumer_group_offsets(group)
+    finally:
+        await admin.close()
+    return {
+        part.partition: max(begin, committed[part].offset if part in committed else begin)
+        for part, begin in begins.items()
+    }
 
 
 @asynccontextmanager

@@ -1,0 +1,212 @@
+"""Sixty rounds of kill -9, stop, join and leave among two and three workers, under a stream of 200 scopes.
+
+Shown: no scope without an owner for more than 15 s (its heartbeats tell), no version going back, and the changes of
+level are those of one process that replays the same log. Duplicates are counted: they carry the same identity.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import re
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from aiokafka import AIOKafkaConsumer, ConsumerRecord
+
+from degradation_engine.domain import Engine
+from resilience_contracts import (
+    HealthObserved,
+    LevelChanged,
+    LevelState,
+    Policy,
+    Topic,
+    Version,
+    decode,
+    parse_policy,
+)
+from resilience_runtime.kafka.publisher import KafkaPublisher
+from tests.e2e.quick import quick_policy_text
+from tests.fixtures.stack import running_stack
+from tests.integration.engine_process import EngineProcess, Monitor
+
+ROUNDS = 60
+SCOPES = 200
+REPORT_S = 4.0
+OWNERLESS_BOUND_S = 15.0
+SETTLE_S = 30.0
+RESULT = Path(".stack/bench/engine_workers.json")
+
+
+@dataclass
+class Found:
+    """What the topics say afterwards."""
+
+    rounds: int = 0
+    longest_gap_s: float = 0.0
+    versions_back: int = 0
+    changes: int = 0
+    duplicates: int = 0
+    differing: list[str] = field(default_factory=list)
+
+
+def policy_text() -> str:
+    """Return the quick policy with reports every four seconds."""
+    return re.sub(r"interval_s: \d+", f"interval_s: {REPORT_S:g}", quick_policy_text())
+
+
+async def stir(monitor: Monitor, rng: random.Random) -> None:
+    """Report for ever; each scope breaks and mends at random."""
+    names = sorted(parse_policy(policy_text()).dependencies)
+    while True:
+        began_s = time.monotonic()
+        for down in monitor.down.values():
+            if rng.random() < 0.1:
+                down.symmetric_difference_update({rng.choice(names)})
+        await monitor.report(pause_s=0)
+        await asyncio.sleep(max(0.0, REPORT_S - (time.monotonic() - began_s)))
+
+
+async def chaos(workers: list[EngineProcess], rounds: int, rng: random.Random) -> None:
+    """Do something to one worker each round; at least one always goes on."""
+    for number in range(rounds):
+        victim = rng.choice(workers)
+        if rng.random() < 0.6:
+            victim.kill()
+        else:
+            victim.stop()
+        await asyncio.sleep(rng.uniform(0.5, 6.0))
+        victim.start()
+        await victim.wait_ready()
+        await asyncio.sleep(rng.uniform(0.5, 6.0))
+        print(f"round {number + 1} of {rounds}", flush=True)
+
+
+async def records(bootstrap: str, topic: str) -> AsyncIterator[ConsumerRecord]:
+    """Yield every record of a topic."""
+    consumer = AIOKafkaConsumer(
+        topic, bootstrap_servers=bootstrap, group_id=None, auto_offset_reset="earliest"
+    )
+    async with consumer:
+        ends = await consumer.end_offsets(list(consumer.assignment()))
+        while any([await consumer.position(part) < end for part, end in ends.items()]):
+            for batch in (await consumer.getmany(timeout_ms=200)).values():
+                for record in batch:
+                    yield record
+
+
+async def replayed(bootstrap: str, policy: Policy, end: datetime) -> dict[str, list[str]]:
+    """Return the levels that each scope goes through, as one process that was never away finds them."""
+    engines: dict[int, Engine] = defaultdict(lambda: Engine(policy))
+    levels: dict[str, list[str]] = defaultdict(list)
+
+    def note(events: list[object]) -> None:
+        for event in events:
+            if isinstance(event, LevelChanged):
+                levels[event.scope].append(event.to_level)
+
+    async for record in records(bootstrap, Topic.HEALTH):
+        event = decode(record.value, record.headers).event
+        assert isinstance(event, HealthObserved)
+        now = datetime.fromtimestamp(record.timestamp / 1000, UTC)
+        note([*engines[record.partition].observe(event, now)])
+    for engine in engines.values():
+        note([*engine.tick(end)])
+    return levels
+
+
+async def examine(bootstrap: str, policy: Policy, rounds: int, end: datetime) -> Found:
+    """Read the topics and compare."""
+    found = Found(rounds=rounds)
+    last: dict[str, tuple[Version, float]] = {}
+    async for record in records(bootstrap, Topic.LEVELS):
+        state = decode(record.value, record.headers).event
+        assert isinstance(state, LevelState)
+        version, stored_s = state.version.ordered(), record.timestamp / 1000
+        before, before_s = last.get(state.scope, (version, stored_s))
+        found.versions_back += version < before
+        found.longest_gap_s = max(found.longest_gap_s, stored_s - before_s)
+        last[state.scope] = (max(version, before), stored_s)
+    told: dict[str, dict[str, str]] = defaultdict(dict)
+    async for record in records(bootstrap, Topic.LEVEL_CHANGES):
+        change = decode(record.value, record.headers).event
+        assert isinstance(change, LevelChanged)
+        found.duplicates += change.event_id in told[change.scope]
+        told[change.scope][change.event_id] = change.to_level
+    for scope, levels in (await replayed(bootstrap, policy, end)).items():
+        found.changes += len(levels)
+        if list(told[scope].values()) != levels:
+            found.differing.append(f"{scope}: told {list(told[scope].values())}, replayed {levels}")
+    return found
+
+
+async def measure(bootstrap: str, directory: Path, rounds: int) -> Found:
+    """Run the rounds and examine what they left."""
+    rng = random.Random(rounds)
+    policy_file = directory / "chaos-policy.yaml"
+    policy_file.write_text(policy_text(), encoding="utf-8")
+    policy = parse_policy(policy_text())
+    workers = [
+        EngineProcess(bootstrap, directory, instance=f"worker-{n}", RESILIENCE_POLICY_FILE=str(policy_file))
+        for n in range(3)
+    ]
+    scopes = [f"store-{number:03d}" for number in range(SCOPES)]
+    async with KafkaPublisher(bootstrap) as publisher:
+        for worker in workers[:2]:
+            await worker.start().wait_ready()
+        stirring = asyncio.create_task(stir(Monitor(publisher, policy, scopes), rng))
+        try:
+            await chaos(workers[:2], rounds // 3, rng)
+            await workers[2].start().wait_ready()
+            await chaos(workers, rounds - rounds // 3, rng)
+            await asyncio.sleep(SETTLE_S / 2)
+        finally:
+            stirring.cancel()
+            await asyncio.wait({stirring})
+        await asyncio.sleep(2)
+        end = datetime.now(UTC)
+        for worker in workers:
+            worker.stop()
+    return await examine(bootstrap, policy, rounds, end)
+
+
+def run(rounds: int) -> int:
+    """Run so many rounds; answer 0 when nothing was lost, invented or left alone."""
+    with tempfile.TemporaryDirectory() as place, running_stack(Path(place), parts=("kafka",)) as stack:
+        found = asyncio.run(measure(stack.bootstrap, Path(place), rounds))
+    print(
+        f"{found.rounds} rounds, {found.changes} changes: longest without a word {found.longest_gap_s:.1f} s,"
+        f" versions back {found.versions_back}, repeated {found.duplicates}, scopes that differ {len(found.differing)}"
+    )
+    print("\n".join(found.differing[:10]))
+    faults = list(_faults(found))
+    RESULT.parent.mkdir(parents=True, exist_ok=True)
+    RESULT.write_text(json.dumps({**vars(found), "missed": faults}, indent=2), encoding="utf-8")
+    print("\n".join(faults))
+    return bool(faults)
+
+
+def _faults(found: Found) -> Iterator[str]:
+    heartbeat_s = parse_policy(policy_text()).timing.heartbeat_s
+    if found.longest_gap_s > OWNERLESS_BOUND_S + heartbeat_s:
+        yield f"a scope had no owner for {found.longest_gap_s - heartbeat_s:.1f} s"
+    if found.versions_back:
+        yield f"versions went back {found.versions_back} times"
+    if found.differing:
+        yield f"{len(found.differing)} scopes have other changes than their log"
+
+
+def main() -> int:
+    """Run all rounds."""
+    return run(ROUNDS)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
