@@ -14,7 +14,6 @@ from random import Random
 
 from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
 from starlette.types import Message, Receive, Scope, Send
-from typing_extensions import override
 
 from flag_service.domain.ring import Frame, FrameKind, Mailbox, Ring
 
@@ -136,8 +135,9 @@ class StreamResponse(EventSourceResponse):
         super().__init__(content, headers=HEADERS)
         self._content = content
 
-    @override
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send until either side ends, or a frame is not taken in time."""
+
         async def bounded(message: Message) -> None:
             try:
                 async with asyncio.timeout(SEND_TIMEOUT_S):
