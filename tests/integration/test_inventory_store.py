@@ -13,15 +13,16 @@ from sqlalchemy.exc import IntegrityError
 from inventory_api.adapters.sql.database import Database
 from inventory_api.adapters.sql.store import SqlStore
 from inventory_api.adapters.sql.tidying import Tidying
+from inventory_api.application.adjusting import adjust
 from inventory_api.application.errors import BusyError, UnavailableError
 from inventory_api.application.reserving import Seen
-from inventory_api.domain.errors import InsufficientStockError
+from inventory_api.domain.errors import InsufficientStockError, NotHeldError, ReservationClosedError
 from inventory_api.domain.reservation import ReservationState, Settlement
 from inventory_api.domain.stock import Line
 from resilience_runtime import SystemClock
 from tests.fixtures.services import new_database
 from tests.inventory_api.databases import migrate, opened
-from tests.inventory_api.store_contract import StoreContract, Wait, hold, level_of, place_with, settle
+from tests.inventory_api.store_contract import StoreContract, Wait, change, hold, level_of, place_with, settle
 
 AUDIT = text("""
     SELECT
@@ -91,6 +92,34 @@ async def test_no_deadlock_whatever_the_order_of_lines_b26(store: SqlStore, data
 
     assert [(await level_of(store, place)).reserved for place in places] == [0, 0, 0, 0]
     assert await audit(database) == (0, 0, 0)
+
+
+async def test_whatever_runs_in_parallel_the_books_balance(store: SqlStore, database: Database) -> None:
+    places = [await place_with(store, 30) for _ in range(3)]
+    rng = random.Random(11)
+    refusals = (InsufficientStockError, ReservationClosedError, NotHeldError)
+
+    async def adjusted() -> None:
+        async with store.transaction() as transaction:
+            await adjust(transaction, change(rng.choice(places), rng.choice([-7, -3, 2, 5])))
+
+    async def client() -> None:
+        for _ in range(12):
+            lines = [Line(place, rng.randint(1, 6)) for place in rng.sample(places, 2)]
+            try:
+                seen = await hold(store, *lines, ttl_s=rng.choice([1, 60]))
+                await settle(store, seen, rng.choice(list(Settlement)), lines[0])
+                await settle(store, seen, rng.choice(list(Settlement)))
+                await adjusted()
+            except refusals:
+                continue
+
+    await asyncio.gather(*(client() for _ in range(16)))
+
+    assert await audit(database) == (0, 0, 0)
+    for place in places:
+        level = await level_of(store, place)
+        assert 0 <= level.reserved <= level.on_hand
 
 
 async def test_the_database_itself_refuses_to_oversell(store: SqlStore, database: Database) -> None:

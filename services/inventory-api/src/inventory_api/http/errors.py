@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from urllib.parse import quote
 
 from fastapi import FastAPI
 from starlette.requests import Request
@@ -60,7 +61,9 @@ def refused_answer(error: InventoryError, path: str) -> Answer:
     """Write a refusal as an answer that can be kept."""
     details = details_of(error)
     return Answer(
-        details.status, {}, json.dumps(details.body(path), ensure_ascii=False, separators=(",", ":"))
+        details.status,
+        {},
+        json.dumps(details.body(quote(path, safe="/:")), ensure_ascii=False, separators=(",", ":")),
     )
 
 
