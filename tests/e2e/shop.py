@@ -84,7 +84,7 @@ class Shop:
         return {
             flag["key"]: FeatureState(flag["variant"].upper())
             for flag in answer.json()["flags"]
-            if isinstance(flag["value"], bool)
+            if isinstance(flag.get("value"), bool)
         }
 
     def seed(self) -> None:
