@@ -29,7 +29,7 @@ class Settings(HttpSettings, KafkaSettings, LogSettings, RuntimeSettings):
     stock_hard_age_s: float = Field(
         default=900.0, gt=0, le=86_400, description="a last known value older is no answer"
     )
-    stock_cached_skus: int = Field(default=10_000, ge=1, description="kept in this process")
+    stock_cached_skus: int = Field(default=2_000, ge=1, description="kept in this process, 2 kB each")
     commands_per_s: float = Field(default=200.0, gt=0, description="pace at which the command log is applied")
     publish_capacity: int = Field(default=1000, ge=1, description="breaker reports kept while Kafka is away")
     ready_after_s: float = Field(
