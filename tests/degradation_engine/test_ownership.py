@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from random import Random
 
+import pytest
+
 from degradation_engine import metrics as rows
 from degradation_engine.adapters.shelf import Shelf
 from degradation_engine.ownership import Ownership
@@ -50,13 +52,14 @@ async def test_a_bad_event_goes_to_the_dead_letters_with_its_reason_and_the_next
     assert sample("degradation_engine_level", {"scope": "default"}) == 0
 
 
-async def test_a_record_of_a_partition_that_is_not_owned_is_left_to_its_owner() -> None:
+async def test_a_record_of_a_partition_that_is_not_owned_is_not_acknowledged() -> None:
     clock = ManualClock(START, jump=True)
     bus = MemoryBus(clock=clock)
     ownership, _ = owner(bus, clock)
     ownership.replace({1}, Shelf(1))
 
-    await ownership.take(message(report("redis", [OK], 0)))
+    with pytest.raises(KeyError):
+        await ownership.take(message(report("redis", [OK], 0)))
 
     assert bus.records(Topic.LEVELS) == []
 

@@ -23,7 +23,7 @@ from .partition import Partition
 
 log = structlog.get_logger(__name__)
 
-STORE_DEADLINE_S = 4.0
+STORE_DEADLINE_S = 2.0
 
 
 class Ownership:
@@ -69,7 +69,7 @@ class Ownership:
         log.info("partitions taken over", partitions=sorted(self._partitions), scopes=len(self._levels()))
 
     async def release(self) -> None:
-        """Store what is not stored yet and own nothing; after four seconds the next owner goes without."""
+        """Store what is not stored yet and own nothing; after two seconds the next owner goes without."""
         partitions, self._partitions = self._partitions, {}
         try:
             async with asyncio.timeout(STORE_DEADLINE_S):
@@ -78,10 +78,12 @@ class Ownership:
             log.warning("states not stored before release", reason=str(error) or "timeout")
 
     async def take(self, message: Message) -> None:
-        """Take one record; return when all that follows from it is stored, be it as a dead letter."""
-        partition = self._partitions.get(message.partition)
-        if partition is None:
-            return  # no longer ours: it is not acknowledged, and its new owner takes it
+        """Take one record of an owned partition; return when all that follows is stored, be it as a dead letter.
+
+        Raises:
+            KeyError: the partition is not owned, so that the record must not be acknowledged.
+        """
+        partition = self._partitions[message.partition]
         try:
             await partition.take(message)
         except BadMessage as error:

@@ -9,7 +9,6 @@ for the next one, which it does only after everything that follows from the last
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Mapping
 from random import Random
 from typing import Any
@@ -17,7 +16,7 @@ from typing import Any
 import faust
 import structlog
 from aiokafka.errors import KafkaError
-from faust.contrib.asgi import faust_app_running
+from faust.contrib.asgi import bind_to_running_loop
 from faust.types import TP, ConsumerT, StreamT
 from faust.types import Message as FaustMessage
 from mode import CrashingSupervisor
@@ -34,7 +33,7 @@ log = structlog.get_logger(__name__)
 
 GROUP = "degradation-engine-roundrobin"
 """Another assignor needs another group: members of one group must agree on it."""
-STOP_S = 5.0
+STOP_S = 4.5
 TICK_S = 1.0
 LAG_LIMIT = 1000
 SILENT_AFTER_S = 30.0
@@ -111,26 +110,34 @@ class Stream:
         Raises:
             StreamEnded: Faust crashed or stopped.
         """
-        backoff = Backoff(self._random, FIRST_RETRY_S, LAST_RETRY_S)
-        while True:
-            app = self._build()
-            try:
-                async with faust_app_running(app, stop_timeout=STOP_S):
-                    await self._until_it_ends(app)
-            except (KafkaError, OSError) as error:
-                log.warning("Kafka is away, trying again", bootstrap=self._bootstrap, reason=str(error))
-                await _give_up(app)
-            await self._clock.sleep(backoff.next_s())
-
-    async def _until_it_ends(self, app: faust.App) -> None:
+        app = await self._start()
         self._ticked_s = self._clock.monotonic()
         self._started = True
         try:
             await app.wait_until_stopped()
         finally:
             self._started = False
-            await self._ownership.release()
+            await _stop(app)
+            await self._ownership.release()  # only now does nothing come in any more
         raise StreamEnded(f"Faust ended: {app.crash_reason or 'stopped'}") from app.crash_reason
+
+    async def _start(self) -> faust.App:
+        backoff = Backoff(self._random, FIRST_RETRY_S, LAST_RETRY_S)
+        while True:
+            app = self._build()
+            bind_to_running_loop(app)
+            app.finalize()
+            try:
+                await app.maybe_start()
+            except (KafkaError, OSError) as error:
+                log.warning("Kafka is away, trying again", bootstrap=self._bootstrap, reason=str(error))
+                await _stop(app)
+                await self._clock.sleep(backoff.next_s())
+            except asyncio.CancelledError:
+                await _stop(app)
+                raise
+            else:
+                return app
 
     def _build(self) -> faust.App:
         app = faust.App(
@@ -195,9 +202,11 @@ class Stream:
         return await read_shelf(self._bootstrap, GROUP, numbers)
 
 
-async def _give_up(app: faust.App) -> None:
-    with contextlib.suppress(Exception):
+async def _stop(app: faust.App) -> None:
+    try:
         await asyncio.wait_for(app.stop(), STOP_S)
+    except Exception as error:  # noqa: BLE001 - it ends whatever Faust thinks of that
+        log.warning("Faust did not stop cleanly", reason=str(error) or type(error).__name__)
 
 
 def _message(message: FaustMessage) -> Message:

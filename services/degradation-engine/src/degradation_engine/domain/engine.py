@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 
-from resilience_contracts import Event, HealthObserved, HoldSet, Level, LevelState, Policy, Version
+from resilience_contracts import DecidedBy, Event, HealthObserved, HoldSet, Level, LevelState, Policy, Version
 
 from .feature_table import FeatureTable
 from .instant import DAY_MS, MINUTE_MS, SECOND_MS, span_ms, to_ms
@@ -99,6 +99,8 @@ class Engine:
         state = self._newborn(published.scope, now_ms, published.version.epoch + 1)
         state.automatic = state.effective = level
         state.since_ms = to_ms(published.since)
+        if published.decided_by is not DecidedBy.HOLD:
+            state.decided_by = published.decided_by
         self._scopes[published.scope] = Scope(state, self.policy, self._features)
 
     def outrun(self, scope: str, published: Version) -> None:
