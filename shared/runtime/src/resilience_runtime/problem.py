@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import quote
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -120,5 +121,8 @@ def code_of(status: int) -> str:
 def problem_response(request: Request, details: ProblemDetails) -> Response:
     """Answer with problem+json."""
     return JSONResponse(
-        details.body(request.url.path), details.status, headers=dict(details.headers), media_type=MEDIA_TYPE
+        details.body(quote(request.url.path, safe="/:")),
+        details.status,
+        headers=dict(details.headers),
+        media_type=MEDIA_TYPE,
     )
