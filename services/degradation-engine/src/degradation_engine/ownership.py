@@ -51,6 +51,7 @@ class Ownership:
         self._clock = clock
         self._random = random
         self._metrics = metrics
+        self._taken = metrics.counter(rows.EVENTS).labels("taken")
         self._dead_letters = DeadLetters(publisher, clock)
         self._partitions: dict[int, Partition] = {}
         metrics.watch(rows.PARTITIONS, lambda: len(self._partitions))
@@ -89,7 +90,7 @@ class Ownership:
         except BadMessage as error:
             await self._bury(message, error)
         else:
-            self._metrics.counter(rows.EVENTS).labels("taken").inc()
+            self._taken.inc()
 
     async def tick(self, caught_up: Callable[[int], bool]) -> None:
         """Let time pass in every partition that nobody is busy with."""

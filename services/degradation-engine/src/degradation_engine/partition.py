@@ -60,6 +60,7 @@ class Partition:
         self._clock = clock
         self._random = random
         self._metrics = metrics
+        self._evaluation = metrics.histogram(rows.EVALUATION)
         self._partition_count = number + 1
         self._gone_out: dict[str, Version] = {}
         self._log_time: datetime | None = None
@@ -159,7 +160,7 @@ class Partition:
 
     def _observe(self, event: HealthObserved, now: datetime) -> list[Event]:
         try:
-            with self._metrics.histogram(rows.EVALUATION).time():
+            with self._evaluation.time():
                 return self._engine.observe(event, now)
         except Refused as error:
             self._metrics.counter(rows.REFUSED).labels(error.reason.value).inc()

@@ -48,7 +48,7 @@ def latency(latencies_ms: Iterable[float], objective_ms: float) -> float:
     """Return L, the moving average of how well each successful probe met its objective; 1 without any."""
     average: float | None = None
     for latency_ms in latencies_ms:
-        met = min(1.0, max(0.0, 1.0 - (latency_ms / objective_ms - 1.0) / 2.0))
+        met = 1.0 if latency_ms <= objective_ms else max(0.0, 1.0 - (latency_ms / objective_ms - 1.0) / 2.0)
         average = met if average is None else average + EWMA_WEIGHT * (met - average)
     return 1.0 if average is None else average
 

@@ -149,8 +149,10 @@ def _interval_ms(reported_s: float, dependency: str, policy: Policy) -> int:
 def _run(counted: list[Observation], misses: list[float], seen_ms: int) -> Run:
     if not counted:
         return Run(misses=0.0, hits=0, since_ms=seen_ms, auth=False, cut=False)
-    missed, length = bool(misses[-1]), 1
-    while length < len(misses) and bool(misses[-1 - length]) == missed:
+    missed, length = misses[-1] > 0, 0
+    for miss in reversed(misses):
+        if (miss > 0) is not missed:
+            break
         length += 1
     return Run(
         misses=sum(misses[-length:]),
