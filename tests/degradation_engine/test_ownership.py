@@ -103,8 +103,8 @@ async def test_a_tick_goes_on_after_a_partition_that_cannot_store() -> None:
     await clock.sleep(60)
     bus.up = False
 
-    await ownership.tick(lambda _number: True)
+    await ownership.tick(clock.now(), lambda _number: True)
     bus.up = True
-    await ownership.tick(lambda _number: True)
+    await ownership.tick(clock.now(), lambda _number: True)
 
     assert len(bus.records(Topic.LEVELS)) > 1

@@ -115,10 +115,10 @@ async def test_events_without_news_store_nothing_for_ten_seconds() -> None:
     stored = len(bench.bus.records(Topic.ENGINE_STATE))
 
     await bench.take(report("openai", [OK, OK], 2, sequence=9))
-    await bench.partition.tick(None, caught_up=False)
+    await bench.partition.tick(None, wall=None)
     assert len(bench.bus.records(Topic.ENGINE_STATE)) == stored
     await bench.take(report("openai", [OK, OK, OK], 12, sequence=10))
-    await bench.partition.tick(None, caught_up=False)
+    await bench.partition.tick(None, wall=None)
 
     assert len(bench.bus.records(Topic.ENGINE_STATE)) == stored + 1
 
@@ -145,13 +145,13 @@ async def test_a_tick_that_cannot_be_stored_says_so_and_the_next_one_makes_up_fo
     await bench.clock.sleep(40)
     bench.bus.up = False
     with pytest.raises(PublishError):
-        await bench.partition.tick({}, caught_up=True)
+        await bench.partition.tick({}, wall=bench.clock.now())
     with pytest.raises(PublishError):
-        await bench.partition.tick({}, caught_up=True)
+        await bench.partition.tick({}, wall=bench.clock.now())
     bench.bus.up = True
 
     await bench.clock.sleep(40)
-    await bench.partition.tick({}, caught_up=True)
+    await bench.partition.tick({}, wall=bench.clock.now())
 
     versions = [state.version.ordered() for state in bench.states()]
     assert versions == sorted(versions)
@@ -166,7 +166,7 @@ async def test_a_successor_goes_on_where_the_first_one_stopped() -> None:
     second = Bench(first.bus, first.clock)
 
     second.partition.restore(first.shelf())
-    await second.partition.tick(None, caught_up=True)
+    await second.partition.tick(None, wall=second.clock.now())
 
     assert second.states()[-1].version == first.changes()[-1].version
     assert second.states()[-1].known_level is Level.MINIMAL
@@ -199,10 +199,10 @@ async def test_a_version_older_than_one_that_went_out_is_kept_back() -> None:
     second = Bench(first.bus, first.clock)
 
     second.partition.restore(shelf)
-    await second.partition.tick(None, caught_up=False)
+    await second.partition.tick(None, wall=None)
     await second.partition.take(message(report("redis", [OK, OK], 5, sequence=3), 5))
     assert len(second.states()) == before
-    await second.partition.tick(None, caught_up=True)
+    await second.partition.tick(None, wall=second.clock.now())
 
     versions = [state.version.ordered() for state in second.states()]
     assert versions == sorted(versions)
@@ -216,7 +216,7 @@ async def test_a_lost_state_goes_on_at_the_published_level_in_a_new_epoch() -> N
     second = Bench(first.bus, first.clock)
 
     second.partition.restore(first.shelf())
-    await second.partition.tick(None, caught_up=True)
+    await second.partition.tick(None, wall=second.clock.now())
 
     assert second.states()[-1].known_level is Level.MINIMAL
     assert second.states()[-1].version.epoch > first.changes()[-1].version.epoch
@@ -228,9 +228,9 @@ async def test_ticks_before_everything_is_taken_move_no_clock_beyond_the_log() -
     await bench.take(*outage())
     await bench.clock.sleep(600)
 
-    await bench.partition.tick({}, caught_up=False)
+    await bench.partition.tick({}, wall=None)
     assert not bench.states()[-1].stale
-    await bench.partition.tick({}, caught_up=True)
+    await bench.partition.tick({}, wall=bench.clock.now())
 
     assert bench.states()[-1].stale
 
@@ -239,10 +239,10 @@ async def test_a_hold_comes_with_a_tick_and_goes_with_one() -> None:
     bench = Bench()
     await bench.take(*outage()[:4])
 
-    await bench.partition.tick({"default": level_hold(Level.LIMITED, 0)}, caught_up=True)
-    await bench.partition.tick(None, caught_up=True)
+    await bench.partition.tick({"default": level_hold(Level.LIMITED, 0)}, wall=bench.clock.now())
+    await bench.partition.tick(None, wall=bench.clock.now())
     assert bench.states()[-1].level == "LIMITED"
-    await bench.partition.tick({}, caught_up=True)
+    await bench.partition.tick({}, wall=bench.clock.now())
 
     assert [change.to_level for change in bench.changes()] == ["LIMITED", "OPTIMAL"]
 

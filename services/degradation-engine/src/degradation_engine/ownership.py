@@ -92,14 +92,19 @@ class Ownership:
         else:
             self._taken.inc()
 
-    async def tick(self, caught_up: Callable[[int], bool]) -> None:
-        """Let time pass in every partition that nobody is busy with."""
-        holds = self._holds(self._clock.now())
+    async def tick(self, now: datetime, caught_up: Callable[[int], bool]) -> None:
+        """Let time pass in every partition that nobody is busy with.
+
+        Args:
+            now: the wall clock.
+            caught_up: says of a partition whether every event stored before `now` is taken.
+        """
+        holds = self._holds(now)
         for number, partition in list(self._partitions.items()):
             if partition.busy:
                 continue
             try:
-                await partition.tick(holds, caught_up=caught_up(number))
+                await partition.tick(holds, wall=now if caught_up(number) else None)
             except PublishError as error:
                 log.warning("not stored, the next tick tries again", partition=number, reason=str(error))
 

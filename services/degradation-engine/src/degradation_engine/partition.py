@@ -97,21 +97,21 @@ class Partition:
             self._announce(announced)
             await self._deliver_surely()
 
-    async def tick(self, holds: Mapping[str, HoldSet] | None, *, caught_up: bool) -> None:
+    async def tick(self, holds: Mapping[str, HoldSet] | None, *, wall: datetime | None) -> None:
         """Let time pass. What cannot be stored now waits for the next tick.
 
         Args:
             holds: exactly the holds on levels in force, by scope; None when they are not known now.
-            caught_up: whether every stored event is taken, so that time is the wall clock's.
+            wall: the wall clock, when every event stored before it is taken; None while some still wait.
 
         Raises:
             PublishError: not all of it is stored.
         """
         async with self._entered:
-            now = self._clock.now() if caught_up else self._log_time
+            now = wall or self._log_time
             if now is None:
                 return
-            if caught_up:
+            if wall:
                 self._outrun()
             if holds is not None:
                 self._announce(self._engine.hold_only(holds, now))

@@ -170,11 +170,12 @@ class Stream:
         self._ticked_s = self._clock.monotonic()
         if self._consumer is None or self._rebalancing():
             return
+        now = self._clock.now()  # before the ends are read: what is stored later may be left out
         try:
             self._ends = await asyncio.wait_for(self._read_ends(self._consumer), ENDS_S)
         except (KafkaError, TimeoutError):
             return  # nothing can be published now, and what is still stored unread must come before the wall clock
-        await self._ownership.tick(self._caught_up)
+        await self._ownership.tick(now, self._caught_up)
 
     def _caught_up(self, number: int) -> bool:
         return number in self._ends and self._taken.get(number, 0) >= self._ends[number]
