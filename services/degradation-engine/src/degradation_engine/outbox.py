@@ -2,7 +2,7 @@
 
 Per scope, changes of level in their order and the newest state of the level go out side by side, then the engine's
 own state. A crash in between repeats the same announcements when the same events are taken again: nothing is lost,
-and a repetition has the same identity.
+and a repetition has the same identity. Scopes do not wait for one another.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from enum import Enum, auto
 
 from resilience_contracts import Event, LevelChanged, LevelState, Version, encode
 from resilience_runtime.bus import EventPublisher, PublishError
@@ -21,23 +20,27 @@ from . import metrics as rows
 from .adapters.state_record import wrap
 
 STORE_EVERY_S = 9.0
-IN_FLIGHT = 64
-
-
-class Age(Enum):
-    """Which states to store although nothing is announced of their scopes."""
-
-    NONE = auto()
-    DUE = auto()
-    ANY = auto()
+IN_BULK = 16
+"""So many scopes are delivered side by side when there is no hurry."""
 
 
 @dataclass(slots=True)
 class Waiting:
-    """What a scope has announced and nobody has stored yet."""
+    """What a scope has announced and nobody has stored yet; `unstored_since_s` is since when its state is not."""
 
     changes: list[LevelChanged] = field(default_factory=list)
     state: LevelState | None = None
+    unstored_since_s: float | None = None
+    sending: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    @property
+    def announced(self) -> bool:
+        """Whether there is news."""
+        return bool(self.changes) or self.state is not None
+
+    def unstored_before(self, moment_s: float) -> bool:
+        """Whether the engine's state has waited since then or longer."""
+        return self.unstored_since_s is not None and self.unstored_since_s <= moment_s
 
 
 class Outbox:
@@ -66,10 +69,9 @@ class Outbox:
         self._clock = clock
         self._metrics = metrics
         self._waiting: dict[str, Waiting] = {}
-        self._unstored_since_s: dict[str, float] = {}
         self._at_least: dict[str, Version] = {}
         self._offset: int | None = None
-        self._in_flight = asyncio.Semaphore(IN_FLIGHT)
+        self._in_bulk = asyncio.Semaphore(IN_BULK)
 
     def at_least(self, versions: Mapping[str, Version]) -> None:
         """Keep back states of levels older than these, which went out before."""
@@ -78,51 +80,64 @@ class Outbox:
     def touch(self, scope: str, offset: int) -> None:
         """Note that a scope took the event at an offset, whether or not that changed anything."""
         self._offset = offset
-        self._unstored_since_s.setdefault(scope, self._clock.monotonic())
+        self._note(scope)
 
     def add(self, events: Iterable[Event]) -> None:
         """Queue what the engine announced."""
         for event in events:
-            waiting = self._waiting.setdefault(event.key, Waiting())
+            waiting = self._note(event.key)
             if isinstance(event, LevelChanged):
                 waiting.changes.append(event)
             elif isinstance(event, LevelState) and not self._older_than_published(event):
                 waiting.state = event
 
-    def _older_than_published(self, state: LevelState) -> bool:
-        version = state.version.ordered()
-        return version < self._at_least.get(state.scope, version)
-
-    async def deliver(self, *, states: Age = Age.NONE) -> None:
-        """Store what is announced, with the states of its scopes, and further states by age.
+    async def deliver(self, scope: str) -> None:
+        """Store what a scope has announced, then its state; nothing when there is no news.
 
         Raises:
             PublishError: not all of it is stored; the rest still waits.
         """
-        if self._waiting or states is not Age.NONE:
-            await _all(self._deliver_scope(scope) for scope in [*self._waiting, *self._others(states)])
+        waiting = self._waiting.get(scope)
+        if waiting is not None and waiting.announced:
+            await self._send(scope, waiting)
 
-    def _others(self, states: Age) -> list[str]:
-        if states is Age.NONE:
-            return []
-        before_s = self._clock.monotonic() - (STORE_EVERY_S if states is Age.DUE else 0.0)
-        return [
-            scope
-            for scope, since_s in self._unstored_since_s.items()
-            if since_s <= before_s and scope not in self._waiting
+    async def deliver_all(self, *, unstored_for_s: float = STORE_EVERY_S) -> None:
+        """Store what every scope has announced, and each state that has waited for so long.
+
+        Raises:
+            PublishError: not all of it is stored; the rest still waits.
+        """
+        before_s = self._clock.monotonic() - unstored_for_s
+        due = [
+            (scope, waiting)
+            for scope, waiting in self._waiting.items()
+            if waiting.announced or waiting.unstored_before(before_s)
         ]
+        await _all(self._send_in_bulk(scope, waiting) for scope, waiting in due)
 
-    async def _deliver_scope(self, scope: str) -> None:
-        async with self._in_flight:
-            waiting = self._waiting.get(scope, Waiting())
+    def _note(self, scope: str) -> Waiting:
+        waiting = self._waiting.setdefault(scope, Waiting())
+        if waiting.unstored_since_s is None:
+            waiting.unstored_since_s = self._clock.monotonic()
+        return waiting
+
+    def _older_than_published(self, state: LevelState) -> bool:
+        version = state.version.ordered()
+        return version < self._at_least.get(state.scope, version)
+
+    async def _send_in_bulk(self, scope: str, waiting: Waiting) -> None:
+        async with self._in_bulk:
+            await self._send(scope, waiting)
+
+    async def _send(self, scope: str, waiting: Waiting) -> None:
+        async with waiting.sending:
             try:
-                await _all([self._send_changes(waiting), self._send_state(waiting)])
-                await self._store(scope)
+                while waiting.announced:
+                    await _all([self._send_changes(waiting), self._send_state(waiting)])
+                await self._store(scope, waiting)  # at once: a state must not know of news that is not out
             except PublishError:
                 self._metrics.counter(rows.PUBLISH_FAILURES).inc()
                 raise
-            self._waiting.pop(scope, None)
-            self._unstored_since_s.pop(scope, None)
 
     async def _send_changes(self, waiting: Waiting) -> None:
         while waiting.changes:
@@ -132,13 +147,23 @@ class Outbox:
             waiting.changes.pop(0)
 
     async def _send_state(self, waiting: Waiting) -> None:
-        if waiting.state is not None:
-            await self._publisher.publish(*encode(waiting.state, self._source))
+        state = waiting.state
+        if state is None:
+            return
+        await self._publisher.publish(*encode(state, self._source))
+        if waiting.state is state:
             waiting.state = None
 
-    async def _store(self, scope: str) -> None:
+    async def _store(self, scope: str, waiting: Waiting) -> None:
+        since_s, waiting.unstored_since_s = waiting.unstored_since_s, None
+        if since_s is None:
+            return
         record = wrap(scope, self._dump(scope), self._partition, self._offset)
-        await self._publisher.publish(*record)
+        try:
+            await self._publisher.publish(*record)
+        except BaseException:
+            waiting.unstored_since_s = since_s
+            raise
         self._metrics.counter(rows.STATE_BYTES).inc(len(record.value or b""))
 
 

@@ -93,20 +93,29 @@ class Ownership:
             self._taken.inc()
 
     async def tick(self, now: datetime, caught_up: Callable[[int], bool]) -> None:
-        """Let time pass in every partition that nobody is busy with.
+        """Let time pass in every partition.
 
         Args:
             now: the wall clock.
             caught_up: says of a partition whether every event stored before `now` is taken.
         """
         holds = self._holds(now)
-        for number, partition in list(self._partitions.items()):
-            if partition.busy:
-                continue
-            try:
-                await partition.tick(holds, wall=now if caught_up(number) else None)
-            except PublishError as error:
-                log.warning("not stored, the next tick tries again", partition=number, reason=str(error))
+        await asyncio.gather(
+            *(
+                self._tick(partition, holds, now if caught_up(number) else None)
+                for number, partition in self._partitions.items()
+            )
+        )
+
+    async def _tick(
+        self, partition: Partition, holds: Mapping[str, HoldSet] | None, wall: datetime | None
+    ) -> None:
+        try:
+            await partition.tick(holds, wall=wall)
+        except PublishError as error:
+            log.warning(
+                "not stored, the next tick tries again", partition=partition.number, reason=str(error)
+            )
 
     async def _bury(self, message: Message, error: BadMessage) -> None:
         cause = error.__cause__ if isinstance(error.__cause__, CodecError | Refused) else error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from random import Random
@@ -28,7 +27,7 @@ from resilience_runtime.metrics import Metrics
 from . import metrics as rows
 from .adapters.shelf import Shelf, partition_of
 from .domain import Engine, Refused
-from .outbox import Age, Outbox
+from .outbox import Outbox
 
 log = structlog.get_logger(__name__)
 
@@ -36,7 +35,7 @@ SECOND_MS = 1000
 
 
 class Partition:
-    """Events are taken and time passes one at a time; whoever comes second waits.
+    """Judging is done at a stroke, between two awaits; only storing what follows takes time.
 
     Time is that of the log: the moment a record was stored, or the wall clock once every record is taken. So
     a worker that catches up after an absence decides what one that had never been away would have decided.
@@ -64,12 +63,6 @@ class Partition:
         self._partition_count = number + 1
         self._gone_out: dict[str, Version] = {}
         self._log_time: datetime | None = None
-        self._entered = asyncio.Lock()
-
-    @property
-    def busy(self) -> bool:
-        """Whether somebody is inside."""
-        return self._entered.locked()
 
     def restore(self, shelf: Shelf) -> None:
         """Take over what earlier workers left for this partition."""
@@ -88,14 +81,13 @@ class Partition:
         Raises:
             BadMessage: it cannot be read, or breaks a rule. It changed nothing.
         """
-        async with self._entered:
-            event = self._read(message)
-            now = self._time_of(message)
-            announced = self._observe(event, now)
-            self._log_time = now
-            self._outbox.touch(event.scope, message.offset)
-            self._announce(announced)
-            await self._deliver_surely()
+        event = self._read(message)
+        now = self._time_of(message)
+        announced = self._observe(event, now)
+        self._log_time = now
+        self._outbox.touch(event.scope, message.offset)
+        self._announce(announced)
+        await self._deliver_surely(event.scope)
 
     async def tick(self, holds: Mapping[str, HoldSet] | None, *, wall: datetime | None) -> None:
         """Let time pass. What cannot be stored now waits for the next tick.
@@ -107,16 +99,15 @@ class Partition:
         Raises:
             PublishError: not all of it is stored.
         """
-        async with self._entered:
-            now = wall or self._log_time
-            if now is None:
-                return
-            if wall:
-                self._outrun()
-            if holds is not None:
-                self._announce(self._engine.hold_only(holds, now))
-            self._announce(self._engine.tick(now))
-            await self._outbox.deliver(states=Age.DUE)
+        now = wall or self._log_time
+        if now is None:
+            return
+        if wall:
+            self._outrun()
+        if holds is not None:
+            self._announce(self._engine.hold_only(holds, now))
+        self._announce(self._engine.tick(now))
+        await self._outbox.deliver_all()
 
     async def store(self) -> None:
         """Store every state that is not stored yet, before the partition goes to another worker.
@@ -124,8 +115,7 @@ class Partition:
         Raises:
             PublishError: not all of it is stored.
         """
-        async with self._entered:
-            await self._outbox.deliver(states=Age.ANY)
+        await self._outbox.deliver_all(unstored_for_s=0.0)
 
     def _own(self, scopes: Iterable[str]) -> list[str]:
         return [
@@ -172,11 +162,11 @@ class Partition:
             if isinstance(event, LevelState):
                 self.levels[event.scope] = event.known_level
 
-    async def _deliver_surely(self) -> None:
+    async def _deliver_surely(self, scope: str) -> None:
         backoff = Backoff(self._random)
         while True:
             try:
-                await self._outbox.deliver()
+                await self._outbox.deliver(scope)
             except PublishRejectedError:
                 raise
             except PublishError as error:

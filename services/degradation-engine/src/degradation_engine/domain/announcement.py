@@ -34,9 +34,10 @@ MISSED_HEARTBEATS = 3
 DWELL_METHOD = "promotion dwell"
 
 
-def level_state(state: ScopeState, policy: Policy, features: Resolutions) -> LevelState:
-    """Return the whole current state of a scope."""
-    remaining = expect(state, policy)
+def level_state(
+    state: ScopeState, policy: Policy, features: Resolutions, remaining: Remaining | None
+) -> LevelState:
+    """Return the whole current state of a scope; `remaining` is what `expect` says."""
     return LevelState(
         scope=state.name,
         version=VersionPart(epoch=state.epoch, counter=state.counter),
@@ -61,7 +62,11 @@ def level_state(state: ScopeState, policy: Policy, features: Resolutions) -> Lev
 
 
 def level_changed(
-    state: ScopeState, policy: Policy, came_from: Level, features: dict[str, FeatureState]
+    state: ScopeState,
+    policy: Policy,
+    came_from: Level,
+    features: dict[str, FeatureState],
+    remaining: Remaining | None,
 ) -> LevelChanged:
     """Return the change that brought a scope to its current level."""
     return LevelChanged(
@@ -72,7 +77,7 @@ def level_changed(
         to_level=state.effective.name,
         to_rank=state.effective,
         decided_by=decided_by(state),
-        cause=cause(state, policy, expect(state, policy)),
+        cause=cause(state, policy, remaining),
         score=state.score / HUNDREDTHS,
         dependencies={name: track.health for name, track in state.tracks.items()},
         features=features,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import datetime
+from itertools import islice
+from math import ceil
 
 from resilience_contracts import DecidedBy, Event, HealthObserved, HoldSet, Level, LevelState, Policy, Version
 
@@ -18,6 +20,7 @@ AHEAD_MS = MINUTE_MS
 BEHIND_MS = DAY_MS
 """Older than the health topic keeps: no honest report takes so long."""
 SCOPES_LIMIT = 20_000
+HEARTBEATS_AT_ONCE = 50
 
 
 class Engine:
@@ -55,9 +58,16 @@ class Engine:
         return self._announced(event.scope, scope.observe(event, now_ms))
 
     def tick(self, now: datetime) -> list[Event]:
-        """Let time pass for every scope: dwell times, silence, expiry, and heartbeats."""
-        now_ms = to_ms(now)
-        return [event for name in self._scopes for event in self._tick(name, now_ms)]
+        """Let time pass for every scope: dwell times, silence, expiry, and heartbeats.
+
+        With a tick a second, heartbeats that are due together are spread over half of their interval.
+        """
+        now_ms, heartbeat_s = to_ms(now), self.policy.timing.heartbeat_s
+        events = [event for name in self._scopes for event in self._advance(name, now_ms)]
+        before_ms = now_ms - span_ms(heartbeat_s)
+        due = (name for name in self._scopes if self._announced_ms.get(name, 0) <= before_ms)
+        beats = HEARTBEATS_AT_ONCE + ceil(2 * len(self._scopes) / heartbeat_s)
+        return events + [event for name in islice(due, beats) for event in self._beat(name)]
 
     def hold(self, hold: HoldSet, now: datetime) -> list[Event]:
         """Put an operator's hold on a scope's level. A hold on a feature is the consumers' business."""
@@ -160,12 +170,11 @@ class Engine:
             return []
         return self._announced(name, scope.advance(now_ms) + scope.hold(hold))
 
-    def _tick(self, name: str, now_ms: int) -> Iterator[Event]:
-        scope = self._scopes[name]
-        events = self._announced(name, scope.advance(now_ms))
-        yield from events
-        if not events and now_ms - self._announced_ms.get(name, 0) >= span_ms(self.policy.timing.heartbeat_s):
-            yield from self._announced(name, [scope.current()])
+    def _advance(self, name: str, now_ms: int) -> list[Event]:
+        return self._announced(name, self._scopes[name].advance(now_ms))
+
+    def _beat(self, name: str) -> list[Event]:
+        return self._announced(name, [self._scopes[name].current()])
 
     def _announced(self, name: str, events: list[Event]) -> list[Event]:
         if events:

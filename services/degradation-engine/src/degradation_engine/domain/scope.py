@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from resilience_contracts import Event, Health, HealthObserved, Level, LevelState, Policy
 
-from .announcement import decided_by, level_changed, level_state
+from .announcement import decided_by, expect, level_changed, level_state
 from .dependency import Judgement, Track, judge, unseen_until_ms
 from .feature_table import FeatureTable, Resolutions
 from .instant import SECOND_MS, span_ms, to_ms
@@ -75,7 +75,7 @@ class Scope:
 
     def current(self) -> LevelState:
         """Return the state as of the scope's clock, its version unchanged."""
-        return level_state(self.state, self._policy, self._resolve())
+        return level_state(self.state, self._policy, self._resolve(), expect(self.state, self._policy))
 
     def evaluate(self, *, always: bool = False) -> list[Event]:
         """Judge everything at the scope's clock; `always` announces even what did not change."""
@@ -114,12 +114,13 @@ class Scope:
     def _announce(self, came_from: Level, before: Resolutions) -> Iterator[Event]:
         state, after = self.state, self._resolve()
         state.counter += 1
+        remaining = expect(state, self._policy)
         altered = self._features.changed(before, after)
         state.features_since_ms.update(dict.fromkeys(altered, state.clock_ms))
         if state.effective != came_from:
             state.previous, state.since_ms = came_from, state.clock_ms
-            yield level_changed(state, self._policy, came_from, altered)
-        yield level_state(state, self._policy, after)
+            yield level_changed(state, self._policy, came_from, altered, remaining)
+        yield level_state(state, self._policy, after, remaining)
 
     def _judgements(self) -> Iterator[tuple[str, Judgement]]:
         state = self.state
