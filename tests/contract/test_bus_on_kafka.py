@@ -11,7 +11,7 @@ import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 
-from resilience_runtime import KafkaPublisher, PublishError, ReplicaReader
+from resilience_runtime import KafkaPublisher, PublishError, PublishRejectedError, ReplicaReader
 from resilience_runtime.kafka import TopicSpec, apply_topics, check_topics
 from resilience_runtime.kafka.admin import TopicsError
 from tests.runtime.waiting import running, until
@@ -43,6 +43,19 @@ async def test_a_reader_waits_for_a_topic_that_is_not_there_yet(kafka_bootstrap:
         await asyncio.wait_for(reader.wait_caught_up(), 30)
         await publisher.publish(topic, b"key", b"now", deadline_s=30)
         await until(lambda: b"now" in seen, 30)
+
+
+async def test_what_the_broker_refuses_does_not_fail_the_record_after_it(
+    kafka_bootstrap: str, topic: str
+) -> None:
+    await apply_topics(kafka_bootstrap, {topic: TopicSpec(1)})
+    async with KafkaPublisher(kafka_bootstrap) as publisher:
+        await publisher.publish(topic, b"key", b"1")
+
+        with pytest.raises(PublishRejectedError):
+            await publisher.publish(topic, b"key", b"x" * 2_000_000)
+
+        await publisher.publish(topic, b"key", b"2", deadline_s=10)
 
 
 async def test_a_publisher_is_rebuilt_after_a_fatal_error(kafka_bootstrap: str, topic: str) -> None:

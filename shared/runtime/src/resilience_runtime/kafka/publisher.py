@@ -84,6 +84,8 @@ class KafkaPublisher:
                 self._discard(producer)
             raise PublishError(f"{topic}: not confirmed within {deadline_s:g} s") from error
         except REJECTIONS as error:
+            # The broker did not count the refused batch; an idempotent producer did, and its next one would fail.
+            self._discard(producer)
             raise PublishRejectedError(f"{topic}: {type(error).__name__}: {error}") from error
         except KafkaError as error:
             self._discard(producer)
