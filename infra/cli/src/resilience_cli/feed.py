@@ -89,7 +89,7 @@ def load_policy() -> Policy:
         return default_policy()
     try:
         return parse_policy(Path(path).read_text(encoding="utf-8"))
-    except (OSError, PolicyError) as error:
+    except (OSError, UnicodeDecodeError, PolicyError) as error:
         raise StackError(
             f"{path} is no policy ({error})", "correct it, or unset RESILIENCE_POLICY_FILE"
         ) from error
