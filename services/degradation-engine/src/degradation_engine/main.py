@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 from random import Random
 
 from resilience_contracts import Policy, PolicyError, Topic, default_policy, parse_policy
@@ -16,7 +15,7 @@ from resilience_runtime.lifecycle import run, run_service
 from resilience_runtime.logging import configure_logging
 from resilience_runtime.metrics import build_registry, serve_metrics
 from resilience_runtime.serving import serve
-from resilience_runtime.settings import EXIT_SETTINGS, load
+from resilience_runtime.settings import load, load_file
 
 from . import metrics as rows
 from .adapters.hold_book import HoldBook
@@ -45,12 +44,7 @@ def load_policy(settings: Settings) -> Policy:
         SystemExit: status 2, after one line on stderr for each fault.
     """
     path = settings.resilience_policy_file
-    try:
-        return default_policy() if path is None else parse_policy(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, PolicyError) as error:
-        for line in str(error).splitlines():
-            print(f"RESILIENCE_POLICY_FILE: {line}", file=sys.stderr)  # noqa: T201 - logging is not set up yet
-        raise SystemExit(EXIT_SETTINGS) from None
+    return load_file("RESILIENCE_POLICY_FILE", path, parse_policy, PolicyError) if path else default_policy()
 
 
 async def serve_engine(settings: Settings, policy: Policy) -> int:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import sys
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from random import Random
-from typing import Any, NoReturn
+from typing import Any
 
 from fastapi import FastAPI
 
@@ -47,7 +46,7 @@ from resilience_runtime.logging import configure_logging
 from resilience_runtime.metrics import Metrics, build_registry, serve_metrics
 from resilience_runtime.problem import problem_response
 from resilience_runtime.serving import serve
-from resilience_runtime.settings import EXIT_SETTINGS, load
+from resilience_runtime.settings import load, load_file
 
 SERVICE = "flag-service"
 
@@ -189,14 +188,4 @@ async def _serve(service: Service, settings: Settings) -> None:
 
 
 def _policy(path: Path | None) -> Policy:
-    try:
-        return parse_policy(path.read_text(encoding="utf-8")) if path else default_policy()
-    except (OSError, UnicodeDecodeError) as error:
-        _refuse(f"RESILIENCE_POLICY_FILE: {error}")
-    except PolicyError as error:
-        _refuse(str(error))
-
-
-def _refuse(reason: str) -> NoReturn:
-    print(reason, file=sys.stderr)  # noqa: T201 - one line a fault, for the person who starts it
-    raise SystemExit(EXIT_SETTINGS) from None
+    return load_file("RESILIENCE_POLICY_FILE", path, parse_policy, PolicyError) if path else default_policy()

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import logging
-import sys
 from collections.abc import Iterator
 from random import SystemRandom
 from secrets import token_hex
-from typing import NoReturn
 
 import structlog
 
@@ -34,7 +32,7 @@ from resilience_runtime import (
     serve,
     serve_metrics,
 )
-from resilience_runtime.settings import EXIT_SETTINGS
+from resilience_runtime.settings import load_file, refuse
 
 from .attempt import Attempts, Limits
 from .board import Board, BoardView, ProbeView, Probing
@@ -65,13 +63,12 @@ def start() -> None:
 def load_policy(settings: Settings) -> Policy:
     """Read the policy and check that the settings fit it; exit with status 2, one line a fault, if not."""
     path = settings.resilience_policy_file
-    try:
-        policy = parse_policy(path.read_text(encoding="utf-8")) if path else default_policy()
-    except (OSError, UnicodeDecodeError, PolicyError) as error:
-        _refuse(*(f"RESILIENCE_POLICY_FILE={path}: {line}" for line in str(error).splitlines()))
+    policy = (
+        load_file("RESILIENCE_POLICY_FILE", path, parse_policy, PolicyError) if path else default_policy()
+    )
     unknown = sorted(set(settings.disabled_probes) - set(policy.dependencies))
     if unknown:
-        _refuse(f"DISABLED_PROBES: {', '.join(unknown)} not among {', '.join(policy.dependencies)}")
+        refuse(f"DISABLED_PROBES: {', '.join(unknown)} not among {', '.join(policy.dependencies)}")
     return policy
 
 
@@ -161,8 +158,3 @@ def _empty_board(
         for name, given in policy.dependencies.items()
     ]
     return BoardView(scope=identity.scope, observer=identity.observer, boot=identity.boot, probes=probes)
-
-
-def _refuse(*lines: str) -> NoReturn:
-    print(*lines, sep="\n", file=sys.stderr)  # noqa: T201 - logging is not set up before settings are
-    raise SystemExit(EXIT_SETTINGS)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from secrets import token_hex
-from typing import NoReturn
 
 from pydantic import SecretStr
 
@@ -54,7 +52,7 @@ from resilience_runtime import (
     serve,
     serve_metrics,
 )
-from resilience_runtime.settings import EXIT_SETTINGS
+from resilience_runtime.settings import load_file
 
 SERVICE = "inventory-api"
 READ_DEADLINE_S = 0.28
@@ -257,12 +255,4 @@ def _revealed(secret: SecretStr | None) -> str | None:
 
 
 def _policy(path: Path | None) -> Policy:
-    try:
-        return parse_policy(path.read_text(encoding="utf-8")) if path else default_policy()
-    except (OSError, UnicodeDecodeError, PolicyError) as error:
-        _refuse(*(f"RESILIENCE_POLICY_FILE={path}: {line}" for line in str(error).splitlines()))
-
-
-def _refuse(*lines: str) -> NoReturn:
-    print(*lines, sep="\n", file=sys.stderr)  # noqa: T201 - logging is not set up before settings are
-    raise SystemExit(EXIT_SETTINGS)
+    return load_file("RESILIENCE_POLICY_FILE", path, parse_policy, PolicyError) if path else default_policy()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import sys
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, NoReturn, TypeVar
@@ -85,6 +86,7 @@ class KafkaSettings(BaseSettings):
 
 
 S = TypeVar("S", bound=BaseSettings)
+T = TypeVar("T")
 
 
 def load(settings: type[S]) -> S:
@@ -99,8 +101,30 @@ def load(settings: type[S]) -> S:
         _refuse(error)
 
 
-def _refuse(error: ValidationError) -> NoReturn:
-    for fault in error.errors(include_url=False, include_input=False, include_context=False):
-        variable = "__".join(str(step) for step in fault["loc"]).upper() or "environment"
-        print(f"{variable}: {fault['msg']}", file=sys.stderr)  # noqa: T201 - logging is not set up before settings are
+def load_file(variable: str, path: Path, parse: Callable[[str], T], invalid: type[Exception]) -> T:
+    """Read a file that a variable names.
+
+    `parse` makes the value of the file's text, or raises `invalid` with one line for each fault.
+
+    Raises:
+        SystemExit: status 2, after one line on stderr for each fault.
+    """
+    try:
+        return parse(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, invalid) as error:
+        refuse(*(f"{variable}={path}: {line}" for line in str(error).splitlines()))
+
+
+def refuse(*lines: str) -> NoReturn:
+    """Say why the process cannot start with its settings, and end it with status 2."""
+    print(*lines, sep="\n", file=sys.stderr)  # noqa: T201 - logging is not set up before settings are
     raise SystemExit(EXIT_SETTINGS) from None
+
+
+def _refuse(error: ValidationError) -> NoReturn:
+    faults = error.errors(include_url=False, include_input=False, include_context=False)
+    refuse(*(f"{_variable(fault['loc'])}: {fault['msg']}" for fault in faults))
+
+
+def _variable(location: tuple[int | str, ...]) -> str:
+    return "__".join(str(step) for step in location).upper() or "environment"
