@@ -108,7 +108,7 @@ async def test_an_audit_cursor_that_is_gone_is_an_error_and_no_first_page(replic
     answer = await replica.client.get("/v1/audit", params={"before": "flag-service/other/3"})
 
     assert answer.status_code == 404
-    assert answer.json()["code"] == "unknown-entry"
+    assert answer.json()["code"] == "unknown_entry"
 
 
 async def test_a_chain_goes_on_over_a_restart(replica: Replica, bus: MemoryBus, tmp_path: Path) -> None:
@@ -125,11 +125,12 @@ async def test_a_chain_goes_on_over_a_restart(replica: Replica, bus: MemoryBus, 
 @pytest.mark.parametrize(
     ("key", "status", "code"),
     [
-        (None, 401, "key-needed"),
-        ("wrong", 401, "key-needed"),
-        ("ключ", 401, "key-needed"),
-        (READ_KEY, 403, "key-not-allowed"),
+        (None, 401, "key_needed"),
+        ("wrong", 401, "key_needed"),
+        ("ключ", 401, "key_needed"),
+        (READ_KEY, 403, "key_not_allowed"),
     ],
+    ids=["none", "wrong", "not ASCII", "read only"],
 )
 async def test_only_a_write_key_changes_anything(
     replica: Replica, bus: MemoryBus, key: str | None, status: int, code: str
@@ -175,7 +176,7 @@ async def test_a_hold_that_cannot_be_is_refused(
 
 @pytest.mark.parametrize(
     ("scope", "target", "code"),
-    [("nowhere", HELD, "unknown-scope"), ("default", "analytics.horoscope", "unknown-target")],
+    [("nowhere", HELD, "unknown_scope"), ("default", "analytics.horoscope", "unknown_target")],
 )
 async def test_a_hold_on_nothing_is_refused(replica: Replica, scope: str, target: str, code: str) -> None:
     answer = await replica.put(target, scope=scope, state="DISABLED")
@@ -204,7 +205,7 @@ async def test_whoever_read_an_older_hold_is_told_the_difference(replica: Replic
     )
 
     assert second.status_code == 200
-    assert (late.status_code, late.json()["code"]) == (409, "hold-conflict")
+    assert (late.status_code, late.json()["code"]) == (409, "hold_conflict")
     assert late.json()["difference"]["state"] == {"current": "FALLBACK", "proposed": "DISABLED"}
     assert late.json()["current"]["version"] == 2
     assert late.headers["ETag"] == second.headers["ETag"]
@@ -348,7 +349,7 @@ async def test_without_the_bus_a_hold_is_refused_and_nothing_is_in_force(
 
     answer = await replica.put(HELD, state="DISABLED")
 
-    assert (answer.status_code, answer.json()["code"]) == (503, "not-stored")
+    assert (answer.status_code, answer.json()["code"]) == (503, "not_stored")
     assert int(answer.headers["Retry-After"]) >= 1
     assert (await replica.feature(HELD))["state"] == "ENABLED"
 

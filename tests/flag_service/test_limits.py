@@ -31,7 +31,7 @@ async def test_a_caller_that_asks_too_often_is_told_when_to_come_back_in_whole_s
 
     assert [answer.status_code for answer in answers] == [200, 429, 429]
     assert int(answers[1].headers["Retry-After"]) >= 1
-    assert answers[1].json()["code"] == "too-many-requests"
+    assert answers[1].json()["code"] == "too_many_requests"
 
 
 async def test_ofrep_refuses_in_its_own_shape_and_browsers_may_read_when_to_come_back(

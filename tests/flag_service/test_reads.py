@@ -93,7 +93,7 @@ async def test_an_unknown_scope_is_a_problem_that_says_so(replica: Replica, path
 
     assert answer.status_code == 404
     assert answer.headers["content-type"] == "application/problem+json"
-    assert answer.json()["code"] == "unknown-scope"
+    assert answer.json()["code"] == "unknown_scope"
 
 
 async def test_scopes_are_apart(replica: Replica, bus: MemoryBus) -> None:

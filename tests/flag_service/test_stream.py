@@ -137,7 +137,7 @@ async def test_streams_beyond_the_limit_are_refused_with_a_time_to_come_back(
         plain = await replica.client.get("/v1/stream")
         ofrep = await replica.client.get("/ofrep/v1/stream")
 
-    assert (plain.status_code, plain.json()["code"]) == (503, "streams-full")
+    assert (plain.status_code, plain.json()["code"]) == (503, "streams_full")
     assert int(plain.headers["Retry-After"]) >= 1
     assert (ofrep.status_code, ofrep.json()["errorCode"]) == (503, "GENERAL")
 

@@ -117,7 +117,7 @@ async def test_it_starts_without_kafka_from_its_snapshot_and_catches_up_later(wo
 
     assert shown["because"] == "hold"
     assert (ready.status_code, ready.json()["checks"]["restored"]) == (200, True)
-    assert (refused.status_code, refused.json()["code"]) == (503, "not-stored")
+    assert (refused.status_code, refused.json()["code"]) == (503, "not_stored")
 
     back = await world.flags()
     await world.tell(Level.OPTIMAL, 2)

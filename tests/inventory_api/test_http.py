@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import uuid
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from random import Random
@@ -26,6 +25,8 @@ from resilience_contracts import Level, View, default_policy
 from resilience_runtime import ManualClock, MemoryBus
 from tests.contracts.states import level_state
 from tests.inventory_api.test_stock_reader import AGES, Shared
+
+NOWHERE = "00000000-0000-4000-8000-000000000000"
 
 
 @dataclass
@@ -235,9 +236,9 @@ async def test_what_makes_no_sense_is_422(api: httpx.AsyncClient, path: str, bod
         "/v1/skus/NONE/image",
         "/v1/skus/a%00b/image",
         "/v1/reservations/a%00b",
-        f"/v1/reservations/{uuid.uuid4()}",
+        f"/v1/reservations/{NOWHERE}",
         "/v1/operations/a%00b",
-        f"/v1/operations/{uuid.uuid4()}",
+        f"/v1/operations/{NOWHERE}",
     ],
 )
 async def test_what_is_not_there_is_404(bench: Bench, api: httpx.AsyncClient, path: str) -> None:

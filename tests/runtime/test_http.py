@@ -43,7 +43,7 @@ def application(readiness: Readiness | None = None) -> FastAPI:
 
     @app.get("/refused")
     async def refuse() -> None:
-        raise Problem(409, "sold-out", "None left.", headers={"Retry-After": "3"}, sku="A1")
+        raise Problem(409, "sold_out", "None left.", headers={"Retry-After": "3"}, sku="A1")
 
     @app.get("/teapot")
     async def teapot() -> None:
@@ -75,15 +75,15 @@ async def ask(
 @pytest.mark.parametrize(
     ("method", "path", "content", "status", "code"),
     [
-        ("GET", "/nothing", None, 404, "not-found"),
-        ("DELETE", "/refused", None, 405, "method-not-allowed"),
-        ("POST", "/things/1", b"x" * (LIMIT + 1), 413, "content-too-large"),
-        ("POST", "/things/1", b"{}", 422, "invalid-request"),
-        ("POST", "/things/1", b"{", 422, "invalid-request"),
-        ("POST", "/things/1", b"\xff", 400, "bad-request"),
-        ("GET", "/refused", None, 409, "sold-out"),
-        ("GET", "/teapot", None, 418, "im-a-teapot"),
-        ("GET", "/broken", None, 500, "internal-error"),
+        ("GET", "/nothing", None, 404, "not_found"),
+        ("DELETE", "/refused", None, 405, "method_not_allowed"),
+        ("POST", "/things/1", b"x" * (LIMIT + 1), 413, "content_too_large"),
+        ("POST", "/things/1", b"{}", 422, "invalid_request"),
+        ("POST", "/things/1", b"{", 422, "invalid_request"),
+        ("POST", "/things/1", b"\xff", 400, "bad_request"),
+        ("GET", "/refused", None, 409, "sold_out"),
+        ("GET", "/teapot", None, 418, "im_a_teapot"),
+        ("GET", "/broken", None, 500, "internal_error"),
     ],
 )
 async def test_every_error_is_problem_json(
@@ -145,7 +145,7 @@ async def test_a_chunked_body_is_measured_as_it_comes() -> None:
     answer = await ask("POST", "/things/1", content=chunks())
 
     assert answer.status_code == 413
-    assert answer.json()["code"] == "content-too-large"
+    assert answer.json()["code"] == "content_too_large"
 
 
 async def test_a_body_at_the_limit_is_read() -> None:

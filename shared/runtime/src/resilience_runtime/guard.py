@@ -18,7 +18,7 @@ MAX_DIGITS = 18
 def unexpected(incident: str) -> ProblemDetails:
     """Describe an error of ours without its internals; `incident` finds it in the log."""
     detail = "Something unexpected went wrong. It has been logged under this incident."
-    return ProblemDetails(500, "internal-error", "Internal Server Error", detail, {"incident": incident})
+    return ProblemDetails(500, "internal_error", "Internal Server Error", detail, {"incident": incident})
 
 
 class Guard:
@@ -73,7 +73,7 @@ class Guard:
 
     def _too_large(self) -> ProblemDetails:
         detail = f"The body is longer than {self._max_body_bytes} bytes."
-        return ProblemDetails(413, "content-too-large", "Content Too Large", detail)
+        return ProblemDetails(413, "content_too_large", "Content Too Large", detail)
 
 
 def _declared_length(request: Request) -> int:

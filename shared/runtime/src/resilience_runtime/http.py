@@ -98,7 +98,7 @@ def _invalid(error: Exception) -> ProblemDetails:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for nothing else
     faults = [{"pointer": _pointer(fault["loc"]), "message": str(fault["msg"])} for fault in error.errors()]
     detail = "; ".join(f"{fault['pointer']}: {fault['message']}" for fault in faults[:3])
-    return ProblemDetails(422, "invalid-request", "Invalid request", detail, {"errors": faults})
+    return ProblemDetails(422, "invalid_request", "Invalid request", detail, {"errors": faults})
 
 
 def _pointer(location: tuple[int | str, ...]) -> str:

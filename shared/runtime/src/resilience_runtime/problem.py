@@ -78,7 +78,7 @@ class Problem(HTTPException):
 
     Args:
         status: HTTP status.
-        code: stable name of the kind, as `stock-not-found`.
+        code: stable name of the kind, as `stock_not_found`.
         detail: what happened, for people.
         title: the kind, for people; by default the phrase of the status.
         headers: further headers, as Retry-After.
@@ -114,8 +114,8 @@ def phrase(status: int) -> str:
 
 
 def code_of(status: int) -> str:
-    """Return the code of a status that the framework answered with: `not-found` of 404."""
-    return phrase(status).lower().replace(" ", "-").replace("'", "")
+    """Return the code of a status that the framework answered with: `not_found` of 404."""
+    return phrase(status).lower().replace(" ", "_").replace("-", "_").replace("'", "")
 
 
 def problem_response(request: Request, details: ProblemDetails) -> Response:

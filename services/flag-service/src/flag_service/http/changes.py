@@ -100,7 +100,7 @@ class Changes:
         try:
             check(draft, self.clock.now())
         except HoldInvalidError as error:
-            raise Problem(422, "hold-invalid", str(error)) from error
+            raise Problem(422, "hold_invalid", str(error)) from error
         picture = self.switchboard.picture(asked.scope, self.clock.now())
         effects = preview(draft, picture, self.switchboard.policy)
         shown = [EffectOut(key=effect.key, before=effect.before, after=effect.after) for effect in effects]
@@ -131,7 +131,7 @@ class Changes:
         entries = self.trail.newest(scope)
         ids = [entry.event_id for entry in entries]
         if before is not None and before not in ids:
-            raise Problem(404, "unknown-entry", f"Entry {before} is not among those kept here.")
+            raise Problem(404, "unknown_entry", f"Entry {before} is not among those kept here.")
         start = ids.index(before) + 1 if before else 0
         page = entries[start : start + limit]
         more = start + limit < len(entries)
@@ -149,9 +149,9 @@ class Changes:
         """
         caller = self.keys.caller(key) if key else None
         if caller is None:
-            raise Problem(401, "key-needed", "Give a known key in the header X-API-Key.")
+            raise Problem(401, "key_needed", "Give a known key in the header X-API-Key.")
         if WRITE not in caller.scopes:
-            raise Problem(403, "key-not-allowed", f"The key of {caller.name} has no scope `{WRITE}`.")
+            raise Problem(403, "key_not_allowed", f"The key of {caller.name} has no scope `{WRITE}`.")
         return caller.name
 
     def draft(self, scope: str, target: str, asked: HoldIn) -> Draft:
@@ -162,7 +162,7 @@ class Changes:
         """
         self._exists(scope, target)
         if asked.expires_at and asked.expires_in_s:
-            raise Problem(422, "hold-invalid", "Give expires_in_s or expires_at, not both.")
+            raise Problem(422, "hold_invalid", "Give expires_in_s or expires_at, not both.")
         ends = (
             self.clock.now() + timedelta(seconds=asked.expires_in_s)
             if asked.expires_in_s
@@ -173,10 +173,10 @@ class Changes:
 
     def _exists(self, scope: str, target: str) -> None:
         if not self.switchboard.knows(scope):
-            raise Problem(404, "unknown-scope", f"No level of scope {scope} is known here.")
+            raise Problem(404, "unknown_scope", f"No level of scope {scope} is known here.")
         if target != LEVEL_TARGET and target not in self.switchboard.policy.features:
             raise Problem(
-                404, "unknown-target", f"{target} is no feature of the policy, nor `{LEVEL_TARGET}`."
+                404, "unknown_target", f"{target} is no feature of the policy, nor `{LEVEL_TARGET}`."
             )
 
     async def put(self, draft: Draft, request: Request) -> HoldSet:
@@ -188,7 +188,7 @@ class Changes:
         try:
             return await self.desk.put(draft, request)
         except HoldInvalidError as error:
-            raise Problem(422, "hold-invalid", str(error)) from error
+            raise Problem(422, "hold_invalid", str(error)) from error
         except HoldConflictError as error:
             raise _conflict(error) from error
         except PublishError as error:
@@ -202,7 +202,7 @@ class Changes:
         """
         try:
             if not await self.desk.end(scope, target, reason, request):
-                raise Problem(404, "no-hold", f"Nothing holds {target} in scope {scope}.")
+                raise Problem(404, "no_hold", f"Nothing holds {target} in scope {scope}.")
         except HoldConflictError as error:
             raise _conflict(error) from error
         except PublishError as error:
@@ -213,10 +213,10 @@ def _conflict(error: HoldConflictError) -> Problem:
     current = HoldOut.of(error.current).model_dump(mode="json") if error.current else None
     headers = {"ETag": tag(error.current)} if error.current else {}
     return Problem(
-        409, "hold-conflict", str(error), headers=headers, current=current, difference=error.difference
+        409, "hold_conflict", str(error), headers=headers, current=current, difference=error.difference
     )
 
 
 def _not_stored() -> Problem:
     detail = "Kafka did not confirm the change in time; it may still take effect. Look before you try again."
-    return Problem(503, "not-stored", detail, headers={"Retry-After": str(KAFKA_RETRY_S)})
+    return Problem(503, "not_stored", detail, headers={"Retry-After": str(KAFKA_RETRY_S)})

@@ -212,7 +212,7 @@ def _asked(given: _Given, target: str) -> HoldIn:
         return HoldIn.model_validate({name: given.choice, **asked})
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        raise Problem(422, "hold-invalid", f"{first['loc'][0]}: {first['msg']}") from error
+        raise Problem(422, "hold_invalid", f"{first['loc'][0]}: {first['msg']}") from error
 
 
 def _now(picture: Picture, target: str) -> _Now | None:

@@ -58,5 +58,5 @@ class RateLimited:
         detail = f"Too many requests; ask again in {wait_s} s."
         headers = {"Retry-After": str(wait_s)}
         return self._respond(
-            request, ProblemDetails(429, "too-many-requests", "Too Many Requests", detail, {}, headers)
+            request, ProblemDetails(429, "too_many_requests", "Too Many Requests", detail, {}, headers)
         )

@@ -95,7 +95,7 @@ class Reads:
         """Open the event stream: a snapshot, or what was missed since Last-Event-ID; then every change."""
         if self.hub.full:
             retry = {"Retry-After": str(FULL_RETRY_S)}
-            raise Problem(503, "streams-full", "Too many streams are open here.", headers=retry)
+            raise Problem(503, "streams_full", "Too many streams are open here.", headers=retry)
         return StreamResponse(as_bytes(self.hub.frames(scope, last_event_id, lambda: self._snapshot(scope))))
 
     def _snapshot(self, scope: str | None) -> str:
@@ -115,4 +115,4 @@ class Reads:
 
 
 def _unknown_scope(scope: str) -> Problem:
-    return Problem(404, "unknown-scope", f"No level of scope {scope} is known here.")
+    return Problem(404, "unknown_scope", f"No level of scope {scope} is known here.")
