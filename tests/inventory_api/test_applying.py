@@ -7,7 +7,7 @@ import pytest
 
 from inventory_api.adapters.memory import MemoryStore
 from inventory_api.application.adjusting import Adjusted, adjust
-from inventory_api.application.answering import ANONYMOUS, Request, answer
+from inventory_api.application.answering import Request, answer
 from inventory_api.application.applying import apply_command, skip
 from inventory_api.application.commands import Backlog, Commands
 from inventory_api.application.errors import UnavailableError
@@ -32,7 +32,7 @@ class Bench:
         return [event for event in events if isinstance(event, AdjustmentCommand)]
 
     async def accept(self, place: Place, delta: int, key: str, sha: str | None = None) -> str:
-        request = Request(ANONYMOUS, key, sha or f"{delta:064d}".replace("-", "0"))
+        request = Request("test", key, sha or f"{delta:064d}".replace("-", "0"))
         return (await self.commands.accept(change(place, delta), request)).id
 
 
@@ -91,7 +91,7 @@ async def test_what_would_take_held_stock_becomes_an_exception(bench: Bench) -> 
 
 async def test_a_request_that_was_done_directly_is_not_done_again(bench: Bench) -> None:
     place = await place_with(bench.store, 10)
-    request = Request(ANONYMOUS, "k1", f"{5:064d}")
+    request = Request("test", "k1", f"{5:064d}")
 
     async def work(transaction: Transaction) -> Adjusted:
         return await adjust(transaction, change(place, 5))
@@ -112,7 +112,7 @@ async def test_an_applied_command_answers_its_key_afterwards(bench: Bench) -> No
     async def work(transaction: Transaction) -> Adjusted:
         return await adjust(transaction, change(place, 5))
 
-    repeated = await answer(bench.store, Request(ANONYMOUS, "k1", f"{5:064d}"), work, show)
+    repeated = await answer(bench.store, Request("test", "k1", f"{5:064d}"), work, show)
 
     assert repeated.body == "15"
     assert (await level_of(bench.store, place)).on_hand == 15
@@ -125,7 +125,7 @@ async def test_a_key_with_another_body_is_refused_or_an_exception(bench: Bench) 
         await bench.accept(place, 6, "k1")
     elsewhere = Commands(bench.bus, bench.store, bench.clock, "/tests", Backlog())
 
-    operation = await elsewhere.accept(change(place, 6), Request(ANONYMOUS, "k1", f"{6:064d}"))
+    operation = await elsewhere.accept(change(place, 6), Request("test", "k1", f"{6:064d}"))
     await drain(bench)
 
     assert (await elsewhere.operation(operation.id)).code == "idempotency_key_reused"

@@ -9,7 +9,9 @@ from pathlib import Path
 from random import Random
 from secrets import token_hex
 
+import structlog
 from pydantic import SecretStr
+from redis.asyncio import Redis
 
 from inventory_api import metrics as rows
 from inventory_api.adapters import cache
@@ -18,6 +20,7 @@ from inventory_api.adapters.backlog import note_commands
 from inventory_api.adapters.breakers import BreakerReports, Identity, Returning, build_breakers, deadline_s
 from inventory_api.adapters.feed import TOPICS, LevelFeed
 from inventory_api.adapters.images import Bucket, S3Images
+from inventory_api.adapters.shared_quota import SharedQuota
 from inventory_api.adapters.sql.database import Database, Limits, connect
 from inventory_api.adapters.sql.schema import Schema
 from inventory_api.adapters.sql.store import SqlStore
@@ -28,7 +31,10 @@ from inventory_api.application.commands import Backlog, Commands
 from inventory_api.application.images import Images
 from inventory_api.application.stock_reader import Ages, StockReader
 from inventory_api.application.switches import Switches
+from inventory_api.domain.quota import Quota
+from inventory_api.http.access import Door
 from inventory_api.http.app import build
+from inventory_api.http.doors import guards
 from inventory_api.http.rendering import adjustment_answer
 from inventory_api.http.services import Services
 from inventory_api.readiness import Startup
@@ -40,6 +46,7 @@ from resilience_runtime import (
     Clock,
     DeadLetters,
     KafkaPublisher,
+    KeyRing,
     PublishQueue,
     ReplicaReader,
     Snapshot,
@@ -54,7 +61,10 @@ from resilience_runtime import (
 )
 from resilience_runtime.settings import load_file
 
+log = structlog.get_logger(__name__)
+
 SERVICE = "inventory-api"
+QUOTA_WINDOW_S = 10
 READ_DEADLINE_S = 0.28
 """A read that finds nothing is refused within 300 ms, whatever hangs."""
 
@@ -64,6 +74,7 @@ class Outside:
     """The adapters, connected to nothing yet."""
 
     database: Database
+    redis: Redis
     shared: cache.RedisStockCache
     images: S3Images
     writer: OpenAIWriter
@@ -101,11 +112,19 @@ async def inventory(settings: Settings, policy: Policy) -> int:
         reports = BreakerReports(breakers, policy, identity, clock, kafka.offer)
         startup = Startup(clock, settings.ready_after_s, lambda: schema.tried)
         startup.restored = kafka.feed.restored
+        door = _door(settings, clock)
         metrics = build_registry(rows.METRICS)
+        rows.watch_door(metrics, door)
         rows.watch(
             metrics, services=services, applier=applier, reports=reports, queue=kafka.queue, schema=schema
         )
-        app = build(services, startup.check, startup.check, rows.observe_requests(metrics))
+        app = build(
+            services,
+            startup.check,
+            startup.check,
+            rows.observe_requests(metrics),
+            guards=guards(door, settings.cors_origins),
+        )
         return await run(
             serve(app, settings.host, settings.port),
             serve_metrics(metrics, settings.host, settings.metrics_port),
@@ -118,6 +137,7 @@ async def inventory(settings: Settings, policy: Policy) -> int:
             reports.run(),
             applier.run(),
             Tidying(outside.database, clock).run(),
+            SharedQuota(door.quota, outside.redis, breakers["redis"], clock).run(),
             *(task.run() for task in _returning(outside, breakers, clock)),
         )
 
@@ -196,6 +216,14 @@ def _applier(settings: Settings, services: Services, kafka: Kafka) -> Applier:
     )
 
 
+def _door(settings: Settings, clock: Clock) -> Door:
+    quota = Quota(max(1, round(settings.rate_limit_per_s * QUOTA_WINDOW_S)), QUOTA_WINDOW_S)
+    anonymous = frozenset(scope.value for scope in settings.anonymous_scopes)
+    if settings.api_keys_file is None and not anonymous:
+        log.warning("nobody may call /v1: set API_KEYS_FILE, or ANONYMOUS_SCOPES on a private machine")
+    return Door(KeyRing.load(settings.api_keys_file), anonymous, quota, clock)
+
+
 def _source(settings: Settings) -> str:
     return f"/services/{SERVICE}/{settings.instance}"
 
@@ -224,6 +252,7 @@ def _outside(settings: Settings, policy: Policy, breakers: Mapping[str, CircuitB
     model = Model(settings.openai_base_url, _revealed(settings.openai_api_key), settings.openai_model)
     return Outside(
         Database(engine, breakers["postgresql"], limits),
+        redis,
         cache.RedisStockCache(redis, breakers["redis"], settings.stock_hard_age_s),
         S3Images(bucket, breakers["s3"], deadline_s(policy, "s3")),
         OpenAIWriter(model, breakers["openai"], deadline_s(policy, "openai")),

@@ -7,6 +7,7 @@ from functools import cache
 from inventory_api.adapters.applier import Applier
 from inventory_api.adapters.breakers import BreakerReports
 from inventory_api.adapters.sql.schema import Schema
+from inventory_api.http.access import Door
 from inventory_api.http.measure import Observe
 from inventory_api.http.services import Services
 from resilience_guards import State
@@ -49,6 +50,12 @@ COMMANDS_WAITING = Metric(
 REPORTS_DROPPED = Metric(
     "inventory_health_reports_dropped_total", Kind.COUNTER, "Breaker reports dropped while Kafka was away."
 )
+REFUSED = Metric(
+    "inventory_requests_refused_total",
+    Kind.COUNTER,
+    "Requests refused at the door: unknown keys, missing scopes, quotas, sizes.",
+    ("status",),
+)
 SCHEMA_READY = Metric("inventory_schema_ready", Kind.GAUGE, "Whether the database's schema is up to date.")
 
 METRICS = (
@@ -62,6 +69,7 @@ METRICS = (
     COMMANDS,
     COMMANDS_WAITING,
     REPORTS_DROPPED,
+    REFUSED,
     SCHEMA_READY,
 )
 
@@ -75,6 +83,11 @@ def observe_requests(metrics: Metrics) -> Observe:
         series(method, route, status).observe(took_s)
 
     return observe
+
+
+def watch_door(metrics: Metrics, door: Door) -> None:
+    """Let it be read how many were refused at the door."""
+    metrics.watch(REFUSED, lambda: {(str(status),): number for status, number in door.refused.items()})
 
 
 def watch(

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import Field, SecretStr
+from pydantic import BeforeValidator, Field, SecretStr
+from pydantic_settings import NoDecode
 
+from inventory_api.domain.access import KeyScope
 from resilience_contracts.events import Scope
 from resilience_runtime import HttpSettings, KafkaSettings, LogSettings, Port, RuntimeSettings
+
+
+def _split(text: object) -> object:
+    return [part.strip() for part in text.split(",") if part.strip()] if isinstance(text, str) else text
 
 
 class Settings(HttpSettings, KafkaSettings, LogSettings, RuntimeSettings):
@@ -17,6 +24,17 @@ class Settings(HttpSettings, KafkaSettings, LogSettings, RuntimeSettings):
     metrics_port: Port = 9100
     resilience_scope: Scope = "default"
     resilience_policy_file: Path | None = None
+
+    api_keys_file: Path | None = Field(default=None, description="digests of API keys and their scopes")
+    anonymous_scopes: Annotated[frozenset[KeyScope], NoDecode, BeforeValidator(_split)] = Field(
+        default=frozenset(), description="what a caller without a key may do; nothing by default"
+    )
+    rate_limit_per_s: float = Field(
+        default=1000.0, gt=0, le=1_000_000, description="requests of one key, over all replicas"
+    )
+    cors_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)] = Field(
+        default=(), description="web pages that may call from a browser"
+    )
 
     database_url: SecretStr = SecretStr("postgresql://inventory@127.0.0.1:5433/inventory")
     database_writers: int = Field(default=4, ge=1, le=64, description="transactions at once")

@@ -1,4 +1,4 @@
-"""`resilience keys`: API keys for flag-service."""
+"""`resilience keys`: API keys for inventory-api and flag-service."""
 
 from __future__ import annotations
 

@@ -63,5 +63,7 @@ def environment(place: Place, ports: Ports, policy_file: Path | None) -> dict[st
         "OPENAI_API_KEY": openai.API_KEY,
         "OPENAI_MODEL": openai.MODEL,
         "API_KEYS_FILE": str(place.secret("api-keys.json")),
+        # The stack listens on loopback alone: who is on this machine needs no key, except to administer.
+        "ANONYMOUS_SCOPES": "read,reserve,write",
     }
     return env | ({"RESILIENCE_POLICY_FILE": str(policy_file)} if policy_file else {})

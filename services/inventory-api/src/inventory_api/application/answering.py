@@ -13,7 +13,7 @@ from .store import Answer, Kept, Store, Transaction
 T = TypeVar("T")
 
 ANONYMOUS = "anonymous"
-"""The caller, until API keys tell callers apart."""
+"""A caller without an API key, where the operator lets one in."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,6 @@ from inventory_api.domain.stock import Place
 from resilience_contracts import AdjustmentCommand
 
 from .adjusting import Adjusted, adjust
-from .answering import ANONYMOUS
 from .store import Answer, Kept, Store, Transaction
 
 RenderAdjusted = Callable[[Adjusted], Answer]
@@ -55,7 +54,7 @@ async def _outcome(transaction: Transaction, command: AdjustmentCommand, render:
 
 
 async def _apply(transaction: Transaction, command: AdjustmentCommand, render: RenderAdjusted) -> None:
-    kept = await transaction.answers.claim(ANONYMOUS, command.idempotency_key, wait=True)
+    kept = await transaction.answers.claim(command.actor, command.idempotency_key, wait=True)
     if kept is not None and kept.request_sha256 != command.request_sha256:
         raise KeyReusedError
     if kept is None:
@@ -63,7 +62,7 @@ async def _apply(transaction: Transaction, command: AdjustmentCommand, render: R
             adjusted = await adjust(transaction, _adjustment(command))
         answer = render(adjusted)
         await transaction.answers.keep(
-            ANONYMOUS, command.idempotency_key, Kept(command.request_sha256, answer)
+            command.actor, command.idempotency_key, Kept(command.request_sha256, answer)
         )
 
 

@@ -18,6 +18,7 @@ from .store import Store
 
 PUBLISH_DEADLINE_S = 2.0
 
+K = TypeVar("K")
 T = TypeVar("T")
 
 
@@ -27,24 +28,24 @@ class Backlog:
     def __init__(self, most: int = 20_000) -> None:
         self._most = most
         self._operations: OrderedDict[str, Operation] = OrderedDict()
-        self._keys: OrderedDict[str, str] = OrderedDict()
+        self._keys: OrderedDict[tuple[str, str], str] = OrderedDict()
 
     def note(self, command: AdjustmentCommand) -> None:
         """Remember a command."""
         operation = Operation(command.command_id, OperationState.ACCEPTED, command.accepted_at)
         _put(self._operations, command.command_id, operation, self._most)
-        _put(self._keys, command.idempotency_key, command.request_sha256, self._most)
+        _put(self._keys, (command.actor, command.idempotency_key), command.request_sha256, self._most)
 
     def operation(self, command_id: str) -> Operation | None:
         """Return a command as it was accepted."""
         return self._operations.get(command_id)
 
-    def sha256(self, key: str) -> str | None:
-        """Return the digest of the request that an idempotency key came with."""
-        return self._keys.get(key)
+    def sha256(self, caller: str, key: str) -> str | None:
+        """Return the digest of the request that a caller's idempotency key came with."""
+        return self._keys.get((caller, key))
 
 
-def _put(entries: OrderedDict[str, T], key: str, value: T, most: int) -> None:
+def _put(entries: OrderedDict[K, T], key: K, value: T, most: int) -> None:
     entries[key] = value
     if len(entries) > most:
         entries.popitem(last=False)
@@ -76,7 +77,7 @@ class Commands:
             KeyReusedError: the key came with another request before.
             UnavailableError: the log is away too.
         """
-        known = self._backlog.sha256(request.key)
+        known = self._backlog.sha256(request.caller, request.key)
         if known is not None and known != request.sha256:
             raise KeyReusedError
         command = _command(adjustment, request, self._clock)

@@ -9,8 +9,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from inventory_api.application.adjusting import Adjusted, adjust
-from inventory_api.application.answering import ANONYMOUS, answer
 from inventory_api.application.answering import Request as Asked
+from inventory_api.application.answering import answer
 from inventory_api.application.commands import fresh_key
 from inventory_api.application.errors import UnavailableError
 from inventory_api.application.store import Answer, Transaction
@@ -22,7 +22,7 @@ from inventory_api.domain.stock import Place
 from .errors import refused_answer
 from .rendering import adjustment_answer, operation_out, render, respond
 from .schemas import AdjustmentIn, AdjustmentOut, OperationOut
-from .services import Key, Services, Serving, admitted, identify
+from .services import Key, Services, Serving, admitted, caller_of, identify
 
 router = APIRouter(prefix="/v1", tags=["adjustments"])
 
@@ -43,7 +43,7 @@ async def add_adjustment(
         place=Place(body.sku, body.location),
         delta=body.delta,
         reason=body.reason,
-        actor=ANONYMOUS,
+        actor=caller_of(request),
         occurred_at=body.occurred_at or services.clock.now(),
         reference=body.reference,
     )

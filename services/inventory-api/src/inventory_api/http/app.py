@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict
+from starlette.middleware import Middleware
 
 from resilience_runtime import Readiness, build_app
 
@@ -41,9 +42,14 @@ ROUTERS = (catalogue, stock, reservations, adjustments, media, system)
 
 
 def build(
-    services: Services, readiness: Callable[[], Readiness], startup: Callable[[], Readiness], observe: Observe
+    services: Services,
+    readiness: Callable[[], Readiness],
+    startup: Callable[[], Readiness],
+    observe: Observe,
+    *,
+    guards: Sequence[Middleware] = (),
 ) -> FastAPI:
-    """Build the application over its services."""
+    """Build the application over its services; `guards` stand before it, the first outermost."""
     app = build_app(
         "Inventory API",
         readiness,
@@ -55,6 +61,8 @@ def build(
     handle_errors(app, services.switches)
     for module in ROUTERS:
         app.include_router(module.router, responses=_RESPONSES)
+    for guard in reversed(guards):
+        app.add_middleware(guard.cls, *guard.args, **guard.kwargs)
     app.add_middleware(Measure, observe=observe)
     app.add_middleware(LevelHeader, value=services.switches.header)
     return app

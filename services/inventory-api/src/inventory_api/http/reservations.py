@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends
 from starlette.requests import Request
 from starlette.responses import Response
 
-from inventory_api.application.answering import ANONYMOUS, answer
+from inventory_api.application.answering import answer
 from inventory_api.application.reserving import Seen, find_reservation, reserve, settle_reservation
 from inventory_api.application.store import Answer, Transaction
 from inventory_api.domain.errors import InventoryError, ReservationExpiredError
@@ -19,7 +19,7 @@ from inventory_api.domain.stock import Line, Place
 from .errors import refused_answer
 from .rendering import render, reservation_out, respond
 from .schemas import LineIn, ReservationIn, ReservationOut, SettlementIn
-from .services import Key, Services, Serving, admitted, identify
+from .services import Key, Services, Serving, admitted, caller_of, identify
 
 router = APIRouter(prefix="/v1/reservations", tags=["reservations"])
 
@@ -114,7 +114,7 @@ async def _settle(
 
     async def work(transaction: Transaction) -> Seen | ReservationExpiredError:
         lines = None if body.lines is None else _lines(body.lines)
-        done = await settle_reservation(transaction, reservation_id, settlement, lines, ANONYMOUS)
+        done = await settle_reservation(transaction, reservation_id, settlement, lines, caller_of(request))
         if isinstance(done, Seen):
             skus.update(line.place.sku for line in done.reservation.lines)
         return done

@@ -56,12 +56,18 @@ Key = Annotated[
 ]
 
 
+def caller_of(request: Request) -> str:
+    """Return who asks: the owner of the API key, or `anonymous`."""
+    caller: str = getattr(request.state, "caller", answering.ANONYMOUS)
+    return caller
+
+
 def identify(request: Request, key: str | None, body: BaseModel) -> answering.Request | None:
     """Return what a repetition is known by: the key, and a digest of method, path and body."""
     if key is None:
         return None
     text = f"{request.method} {request.url.path}\n{body.model_dump_json(exclude_unset=True)}"
-    return answering.Request(answering.ANONYMOUS, key, hashlib.sha256(text.encode()).hexdigest())
+    return answering.Request(caller_of(request), key, hashlib.sha256(text.encode()).hexdigest())
 
 
 def admitted(action: Action) -> Callable[..., Awaitable[Behaviour]]:

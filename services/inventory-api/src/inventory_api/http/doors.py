@@ -1,0 +1,36 @@
+"""What stands before every route: cross-origin rules, then keys, quotas and sizes."""
+
+from __future__ import annotations
+
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+
+from .access import Access, Door
+
+PREFLIGHT_S = 600
+_SENT = ["Content-Type", "X-API-Key", "Idempotency-Key", "If-Match", "If-None-Match"]
+_SHOWN = [
+    "ETag",
+    "Location",
+    "Retry-After",
+    "RateLimit",
+    "RateLimit-Policy",
+    "Resilience-Level",
+    "Image-Placeholder",
+]
+
+
+def guards(door: Door, origins: tuple[str, ...]) -> list[Middleware]:
+    """Return the layers, outermost first; pages of these origins alone may call from a browser."""
+    layers = [Middleware(Access, door=door)]
+    if not origins:
+        return layers
+    cors = Middleware(
+        CORSMiddleware,
+        allow_origins=list(origins),
+        allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+        allow_headers=_SENT,
+        expose_headers=_SHOWN,
+        max_age=PREFLIGHT_S,
+    )
+    return [cors, *layers]

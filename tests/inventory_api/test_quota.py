@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inventory_api.domain.quota import Quota
+
+START_S = 1_000_000.0
+
+
+def test_what_is_over_the_limit_is_refused_until_the_time_it_names() -> None:
+    quota = Quota(5, 10)
+
+    passed = [quota.take("a", START_S).passed for _ in range(6)]
+    refused = quota.take("a", START_S + 3)
+
+    assert passed == [True] * 5 + [False]
+    assert not quota.take("a", START_S + 3 + refused.wait_s - 2).passed
+    assert quota.take("a", START_S + 3 + refused.wait_s).passed
+
+
+def test_callers_do_not_use_up_one_anothers_quota() -> None:
+    quota = Quota(1, 10)
+    assert quota.take("a", START_S).passed
+
+    assert quota.take("b", START_S).passed
+
+
+def test_what_must_pass_passes_and_counts() -> None:
+    quota = Quota(1, 10)
+    quota.take("a", START_S)
+
+    assert quota.take("a", START_S, must_pass=True).passed
+    assert quota.unshared()["a"].unshared == 2
+
+
+def test_requests_that_other_replicas_let_pass_count() -> None:
+    quota = Quota(10, 10)
+    quota.take("a", START_S)
+    window = int(START_S // 10)
+
+    quota.heard("a", window, 1, 10, 0)
+
+    assert not quota.take("a", START_S).passed
+    assert quota.take("b", START_S).passed
+    assert not quota.unshared().get("a")
+
+
+@given(
+    st.lists(st.floats(0, 40, allow_nan=False), min_size=1, max_size=200),
+    st.integers(1, 20),
+)
+def test_no_window_lets_more_pass_than_twice_the_limit_and_each_fixed_one_no_more_than_it(
+    times: list[float], limit: int
+) -> None:
+    quota = Quota(limit, 10)
+
+    passed = [at for at in sorted(times) if quota.take("a", START_S + at).passed]
+
+    for window in range(5):
+        assert sum(window * 10 <= at < window * 10 + 10 for at in passed) <= limit
+    assert passed[0] == min(times)
+
+
+@given(st.integers(1, 50), st.lists(st.floats(0, 30, allow_nan=False), max_size=100))
+def test_who_waits_as_told_is_served(limit: int, times: list[float]) -> None:
+    quota = Quota(limit, 10)
+    for at in sorted(times):
+        quota.take("a", START_S + at)
+    now_s = START_S + max(times, default=0.0)
+
+    verdict = quota.take("a", now_s)
+    if not verdict.passed:
+        verdict = quota.take("a", now_s + verdict.wait_s)
+
+    assert verdict.passed
