@@ -8,9 +8,11 @@ from resilience_contracts import (
     AdjustmentCommand,
     AuditRecorded,
     AutomaticFeature,
+    BackInStock,
     Because,
     BreakerReport,
     BreakerState,
+    CountCommand,
     DecidedBy,
     DependencyState,
     Event,
@@ -18,13 +20,17 @@ from resilience_contracts import (
     Health,
     HealthObserved,
     HoldSet,
+    LedgerRecorded,
     Level,
     LevelChanged,
     LevelState,
+    LowStock,
     Observation,
     Outcome,
+    PlaceStock,
     ProbeReport,
     Recovery,
+    StockState,
     VersionPart,
     default_policy,
 )
@@ -157,6 +163,61 @@ def adjustment_command() -> AdjustmentCommand:
     )
 
 
+def count_command() -> CountCommand:
+    return CountCommand(
+        command_id="c2",
+        idempotency_key="k2",
+        request_sha256="c" * 64,
+        sku="0017",
+        location="berlin",
+        counted=12,
+        actor="till-4",
+        occurred_at=NOW,
+        accepted_at=NOW,
+    )
+
+
+def stock_state() -> StockState:
+    berlin = PlaceStock(
+        location="berlin",
+        on_hand=7,
+        reserved=2,
+        incoming=0,
+        safety_stock=1,
+        reorder_point=5,
+        available=4,
+        version=9,
+    )
+    return StockState(sku="0017", sequence=9, available=4, locations=(berlin,), as_of=NOW)
+
+
+def ledger_recorded() -> LedgerRecorded:
+    return LedgerRecorded(
+        entry_id=41,
+        sku="0017",
+        location="berlin",
+        sequence=3,
+        delta=-3,
+        before=10,
+        after=7,
+        reason="SALE",
+        reference="cart-7",
+        actor="till-4",
+        occurred_at=NOW,
+        recorded_at=NOW,
+    )
+
+
+def low_stock() -> LowStock:
+    return LowStock(sku="0017", location="berlin", available=4, reorder_point=5, version=9, crossed_at=NOW)
+
+
+def back_in_stock() -> BackInStock:
+    return BackInStock(
+        sku="0017", location="berlin", available=8, reorder_point=5, version=12, crossed_at=NOW
+    )
+
+
 EXAMPLES: dict[str, Event] = {
     "health-probe": health_observed(),
     "health-breaker": breaker_observed(),
@@ -165,4 +226,9 @@ EXAMPLES: dict[str, Event] = {
     "hold-set": hold_set(),
     "audit-recorded": audit_recorded(),
     "adjustment-command": adjustment_command(),
+    "count-command": count_command(),
+    "stock-state": stock_state(),
+    "ledger-recorded": ledger_recorded(),
+    "low-stock": low_stock(),
+    "back-in-stock": back_in_stock(),
 }

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from .codec import Encoded, Envelope, decode, encode, schema_uri, tombstone
 from .errors import CodecError, ContractsError, PolicyError, UnknownEventError
+from .event_types import EVENTS
 from .events import (
-    EVENTS,
     LEVEL_TARGET,
     AdjustmentCommand,
     AuditRecorded,
@@ -30,7 +30,16 @@ from .events import (
     hold_key,
 )
 from .feature import Because, FeatureState, worst
+from .flag import Condition, FlagRule, FlagType, Target, prerequisite_order
 from .health import BreakerState, Health, Outcome
+from .inventory_events import (
+    BackInStock,
+    CountCommand,
+    LedgerRecorded,
+    LowStock,
+    PlaceStock,
+    StockState,
+)
 from .level import DecidedBy, Level, Version
 from .policy import (
     BreakerPolicy,
@@ -53,12 +62,15 @@ __all__ = [
     "Applied",
     "AuditRecorded",
     "AutomaticFeature",
+    "BackInStock",
     "Because",
     "BreakerPolicy",
     "BreakerReport",
     "BreakerState",
     "CodecError",
+    "Condition",
     "ContractsError",
+    "CountCommand",
     "DecidedBy",
     "DependencyPolicy",
     "DependencyState",
@@ -68,23 +80,30 @@ __all__ = [
     "FeatureRule",
     "FeatureState",
     "FeatureView",
+    "FlagRule",
+    "FlagType",
     "Health",
     "HealthObserved",
     "HoldSet",
+    "LedgerRecorded",
     "Level",
     "LevelChanged",
     "LevelHold",
     "LevelState",
     "LevelView",
+    "LowStock",
     "Observation",
     "Outcome",
     "Pending",
+    "PlaceStock",
     "Policy",
     "PolicyError",
     "ProbeReport",
     "Recovery",
     "Resolution",
     "Saved",
+    "StockState",
+    "Target",
     "Topic",
     "UnknownEventError",
     "Version",
@@ -98,6 +117,7 @@ __all__ = [
     "format_time",
     "hold_key",
     "parse_policy",
+    "prerequisite_order",
     "reachable_sums",
     "resolve",
     "resolve_unknown",

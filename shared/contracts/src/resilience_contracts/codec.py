@@ -14,7 +14,8 @@ from typing import NamedTuple
 from pydantic import ValidationError
 
 from .errors import CodecError, UnknownEventError
-from .events import EVENTS, Event, format_time
+from .event_types import EVENTS
+from .events import Event, format_time
 
 MAX_VALUE_BYTES = 512 * 1024
 SPEC_VERSION = "1.0"

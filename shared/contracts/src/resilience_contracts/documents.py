@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from .codec import SCHEMA_ROOT, schema_uri
-from .events import EVENTS, Event
+from .event_types import EVENTS
+from .events import Event
 from .policy import Policy
 from .topics import Topic
 

@@ -15,6 +15,8 @@ class Topic(StrEnum):
     HOLDS = "resilience.holds.v1"
     AUDIT = "resilience.audit.v1"
     COMMANDS = "inventory.commands.v1"
+    STOCK = "inventory.stock.v1"
+    CHANGES = "inventory.changes.v1"
 
 
 def dead_letter_topic(topic: str) -> str:
