@@ -140,6 +140,7 @@ async def test_a_hold_rules_until_it_is_ended(stack: RunningStack, engine: Engin
         finally:
             reporting.cancel()
             await asyncio.wait({reporting})
+        await ear.until(lambda: len(ear.changes(scope)) >= 2)
         assert [change.to_level for change in ear.changes(scope)] == ["LIMITED", "OPTIMAL"]
 
 
