@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 
+from health_monitor.adapters.http import HttpProbe
 from health_monitor.adapters.openai import OpenaiProbe
 from health_monitor.adapters.postgresql import PostgresqlProbe
 from health_monitor.adapters.redis import RedisProbe
 from health_monitor.adapters.s3 import THREADS, Bucket, S3Probe
+from health_monitor.adapters.tcp import TcpProbe
 from health_monitor.attempt import Attempts, Limits, Probe
 from health_monitor.domain import Result
 from resilience_contracts import Outcome
@@ -43,8 +45,16 @@ def _s3(port: int) -> Probe:
     )
 
 
-PROBES = {"openai": _openai, "postgresql": _postgresql, "redis": _redis, "s3": _s3}
-OVER_HTTP = ("openai", "s3")
+def _http(port: int) -> Probe:
+    return HttpProbe(f"http://shop:{SECRET}@127.0.0.1:{port}/health", DEADLINE_S)
+
+
+def _tcp(port: int) -> Probe:
+    return TcpProbe(f"tcp://127.0.0.1:{port}")
+
+
+PROBES = {"openai": _openai, "postgresql": _postgresql, "redis": _redis, "s3": _s3, "http": _http}
+OVER_HTTP = ("openai", "s3", "http")
 
 
 @dataclass(slots=True)
@@ -122,8 +132,11 @@ def http(status: int, *headers: str, body: bytes = b"{}", kind: str = "applicati
 
 
 async def attempt(name: str, port: int) -> Result:
-    probe = PROBES[name](port)
-    attempts = Attempts(name, probe, Limits(objective_ms=60_000, deadline_s=DEADLINE_S), lambda: 0.0)
+    return await attempt_of(PROBES[name](port))
+
+
+async def attempt_of(probe: Probe) -> Result:
+    attempts = Attempts("it", probe, Limits(objective_ms=60_000, deadline_s=DEADLINE_S), lambda: 0.0)
     try:
         return await attempts.run()
     finally:
@@ -189,9 +202,10 @@ async def test_http_statuses(name: str, status: int, outcome: Outcome) -> None:
         assert peer.seen == 1, "a probe retries nothing"
 
 
-async def test_retry_after_of_openai_is_kept() -> None:
+@pytest.mark.parametrize("name", ["openai", "http"])
+async def test_retry_after_is_kept(name: str) -> None:
     async with serving(http(429, "Retry-After: 17")) as peer:
-        assert (await attempt("openai", peer.port)).retry_after_s == 17
+        assert (await attempt(name, peer.port)).retry_after_s == 17
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ from resilience_runtime.settings import load_file, refuse
 
 from .attempt import Attempts, Limits
 from .board import Board, BoardView, ProbeView, Probing
-from .catalogue import CATALOGUE
+from .catalogue import entry_of
 from .loop import Identity, Monitor, Target
 from .meters import LOST, METRICS, STALLED, SUSPECT, WAITING, Meters
 from .self_check import SelfCheck
@@ -66,9 +66,10 @@ def load_policy(settings: Settings) -> Policy:
     policy = (
         load_file("RESILIENCE_POLICY_FILE", path, parse_policy, PolicyError) if path else default_policy()
     )
-    unknown = sorted(set(settings.disabled_probes) - set(policy.dependencies))
-    if unknown:
-        refuse(f"DISABLED_PROBES: {', '.join(unknown)} not among {', '.join(policy.dependencies)}")
+    for variable, names in (("DISABLED_PROBES", settings.disabled_probes), ("PROBES", settings.probes)):
+        unknown = sorted(set(names) - set(policy.dependencies))
+        if unknown:
+            refuse(f"{variable}: {', '.join(unknown)} not among {', '.join(policy.dependencies)}")
     return policy
 
 
@@ -126,10 +127,7 @@ def _target(
     if name in settings.disabled_probes:
         log.warning("probe disabled", dependency=name)
         return
-    entry = CATALOGUE.get(name)
-    if entry is None:
-        log.warning("dependency not probed: this monitor has no probe for it", dependency=name)
-        return
+    entry = entry_of(settings, name)
     mark = f"{SERVICE}/{identity.observer}/{identity.boot}"
     try:
         probe = entry.build(settings, mark, dependency.deadline_s)

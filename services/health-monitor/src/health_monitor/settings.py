@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import NoDecode
 
-from resilience_contracts.events import Scope
+from resilience_contracts.events import DependencyName, Scope
 from resilience_runtime import HttpSettings, KafkaSettings, LogSettings, Port, RuntimeSettings
 
 
@@ -20,6 +20,10 @@ class Settings(HttpSettings, KafkaSettings, LogSettings, RuntimeSettings):
     resilience_scope: Scope = "default"
     resilience_policy_file: Path | None = None
 
+    probes: Annotated[dict[DependencyName, SecretStr], NoDecode] = Field(
+        default={},
+        description="`name=address`, separated by spaces; an address is http://, https:// or tcp://",
+    )
     disabled_probes: Annotated[tuple[str, ...], NoDecode] = ()
     probe_slots: int = Field(default=4, ge=1, le=64, description="probes at once")
     publish_capacity: int = Field(default=1000, ge=1, description="events kept while Kafka is away")
@@ -41,3 +45,15 @@ class Settings(HttpSettings, KafkaSettings, LogSettings, RuntimeSettings):
         if not isinstance(value, str):
             return value
         return tuple(name.strip() for name in value.split(",") if name.strip())
+
+    @field_validator("probes", mode="before")
+    @classmethod
+    def _addresses(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        entries = [entry.partition("=") for entry in value.split()]
+        if not all(name and address for name, _, address in entries):
+            raise ValueError("write name=address, separated by spaces")
+        if len({name for name, _, _ in entries}) < len(entries):
+            raise ValueError("a name is written twice")
+        return {name: address for name, _, address in entries}

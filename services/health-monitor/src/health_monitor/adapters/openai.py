@@ -6,17 +6,16 @@ connection (`Connection: close`): a kept one that died unnoticed would look like
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from json import JSONDecodeError
 
 import openai
 from openai import AsyncOpenAI
 from openai.types.chat import ChatCompletion
 
-from health_monitor.domain import ProbeError, Rota, of_http_status, seconds_of
+from health_monitor.domain import ProbeError, Rota
 from resilience_contracts import Outcome
 
-from .connection import no_connection
+from .connection import http_refusal, no_http_answer
 
 # Fewer are refused by models that think before they answer.
 COMPLETION_TOKENS = 16
@@ -77,17 +76,10 @@ class OpenaiProbe:
 
 
 def _refusal(error: openai.APIStatusError) -> ProbeError:
-    outcome = of_http_status(error.status_code)
-    asked = error.response.headers.get("retry-after") if outcome is Outcome.RATE_LIMITED else None
-    return ProbeError(outcome, f"HTTP {error.status_code}", seconds_of(asked, datetime.now(UTC)))
+    return http_refusal(error.status_code, error.response.headers.get("retry-after"))
 
 
 def _unanswered(error: openai.APIConnectionError) -> ProbeError:
     if isinstance(error, openai.APITimeoutError):
         return ProbeError(Outcome.TIMEOUT, type(error).__name__)
-    cause = error.__cause__
-    # httpx names a closed connection and a wrong answer alike; only its sentence tells them apart.
-    hung_up = "disconnected" in str(cause) or "closed" in str(cause)
-    if type(cause).__name__ in {"RemoteProtocolError", "DecodingError"} and not hung_up:
-        return ProbeError(Outcome.PROTOCOL, type(cause).__name__)
-    return no_connection(error)
+    return no_http_answer(error.__cause__ or error)
