@@ -6,6 +6,7 @@ Errors name the key and the rule, one a line.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from importlib import resources
@@ -14,13 +15,8 @@ from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
     Field,
     ValidationError,
-    WithJsonSchema,
     field_validator,
     model_validator,
 )
@@ -28,46 +24,25 @@ from pydantic import (
 from .errors import PolicyError
 from .events import DependencyName, FeatureKey
 from .feature import FeatureState
+from .flag import FlagRule, flag_faults
 from .level import Level
+from .section import HUNDREDTHS, Names, Points, PolicyLevel, PolicyState, Section
 
-HUNDREDTHS = 100
 WHOLE = 100
-ROUNDING = 1e-9
-_LETTERS = {
-    "E": FeatureState.ENABLED,
-    "F": FeatureState.FALLBACK,
-    "X": FeatureState.DISABLED,
-}
-
-
-def _level(name: object) -> object:
-    return Level[name] if isinstance(name, str) and name in Level.__members__ else name
-
-
-def _state(letter: object) -> object:
-    return _LETTERS.get(letter, letter) if isinstance(letter, str) else letter
-
-
-def _to_hundredths(points: float) -> int:
-    hundredths = round(points * HUNDREDTHS)
-    if abs(points * HUNDREDTHS - hundredths) > ROUNDING:
-        raise ValueError("at most two decimals")
-    return hundredths
-
-
-PolicyLevel = Annotated[Level, BeforeValidator(_level), WithJsonSchema({"enum": list(Level.__members__)})]
-PolicyState = Annotated[FeatureState, BeforeValidator(_state), WithJsonSchema({"enum": list(_LETTERS)})]
-Points = Annotated[float, Field(ge=0, le=100), AfterValidator(_to_hundredths)]
-"""Written in points (0 to 100), held as an integer number of hundredths."""
 Seconds = Annotated[float, Field(ge=0, le=86_400 * 7)]
-Names = frozenset[DependencyName]
+CORE_SCHEMA = {
+    "tag:yaml.org,2002:bool": (r"true|false", "tf"),
+    "tag:yaml.org,2002:int": (r"[-+]?(0|[1-9][0-9_]*)", "-+0123456789"),
+    "tag:yaml.org,2002:float": (
+        r"[-+]?(\.[0-9]+|[0-9]+\.[0-9]*)([eE][-+]?[0-9]+)?|[-+]?[0-9]+[eE][-+]?[0-9]+|[-+]?\.inf|\.nan",
+        "-+.0123456789",
+    ),
+    "tag:yaml.org,2002:null": (r"~|null|", ["~", "n", ""]),
+}
+"""Plain words that are no text, as YAML 1.2 has them: `no` is a country, `on` a variant, 0017 a SKU."""
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class BreakerPolicy(_Section):
+class BreakerPolicy(Section):
     """Settings of the circuit breaker in front of one dependency; times carry their unit in the name."""
 
     window_calls: int = Field(ge=1, le=10_000)
@@ -81,7 +56,7 @@ class BreakerPolicy(_Section):
     half_open_permits: int = Field(ge=1, le=1000)
 
 
-class DependencyPolicy(_Section):
+class DependencyPolicy(Section):
     """One thing the shop stands on."""
 
     weight: int = Field(ge=0, le=100)
@@ -91,7 +66,7 @@ class DependencyPolicy(_Section):
     breaker: BreakerPolicy
 
 
-class Floor(_Section):
+class Floor(Section):
     """While all of `down` are DOWN (or any dependency at all), the level is at least this bad."""
 
     down: Names | Literal["any"]
@@ -103,14 +78,14 @@ class Floor(_Section):
         return bool(down) if self.down == "any" else self.down <= down
 
 
-class Ceiling(_Section):
+class Ceiling(Section):
     """While `not_down` is not DOWN, the level is at most this bad."""
 
     not_down: DependencyName
     at_most: PolicyLevel
 
 
-class LevelPolicy(_Section):
+class LevelPolicy(Section):
     """How a score becomes a level, and what bounds it."""
 
     boundaries: dict[PolicyLevel, Points]
@@ -130,7 +105,7 @@ class LevelPolicy(_Section):
         return boundaries
 
 
-class Timing(_Section):
+class Timing(Section):
     """Dwell times, heartbeats and what silence means."""
 
     demote_dwell_s: Seconds
@@ -148,7 +123,7 @@ class Timing(_Section):
         return self
 
 
-class Damping(_Section):
+class Damping(Section):
     """How repeated demotions slow promotion down."""
 
     half_life_s: float = Field(gt=0)
@@ -164,7 +139,7 @@ class Damping(_Section):
         return self
 
 
-class FeatureRule(_Section):
+class FeatureRule(Section):
     """What one feature may do at each level and without each dependency."""
 
     levels: tuple[PolicyState, PolicyState, PolicyState, PolicyState, PolicyState]
@@ -190,7 +165,7 @@ class FeatureRule(_Section):
         return self.levels[level]
 
 
-class Policy(_Section):
+class Policy(Section):
     """The whole policy. Scores and boundaries are integers in hundredths of a point."""
 
     schema_version: Literal[1]
@@ -199,6 +174,9 @@ class Policy(_Section):
     timing: Timing
     damping: Damping
     features: dict[FeatureKey, FeatureRule] = Field(min_length=1)
+    flags: dict[FeatureKey, FlagRule] = Field(
+        default_factory=dict, max_length=10_000, description="flags of the retailer's own"
+    )
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$", exclude=True)
 
     @cached_property
@@ -208,7 +186,12 @@ class Policy(_Section):
 
     @model_validator(mode="after")
     def _whole(self) -> Policy:
-        faults = [*self._weight_faults(), *self._name_faults(), *self._margin_faults()]
+        faults = [
+            *self._weight_faults(),
+            *self._name_faults(),
+            *self._margin_faults(),
+            *flag_faults(self.flags, frozenset(self.features)),
+        ]
         if faults:
             raise ValueError("\n".join(faults))
         return self
@@ -234,6 +217,8 @@ class Policy(_Section):
             named[f"levels.ceilings.{index}.not_down"] = frozenset({ceiling.not_down})
         for key, rule in self.features.items():
             named[f"features.{key}"] = frozenset(rule.hard | rule.soft)
+        for key, flag in self.flags.items():
+            named[f"flags.{key}.needs"] = flag.needs
         return named
 
     def _margin_faults(self) -> Iterator[str]:
@@ -255,8 +240,8 @@ def reachable_sums(weights: Mapping[str, int]) -> list[int]:
     return sorted({(100 - sum(weights[n] for n in down)) * HUNDREDTHS for down in sets})
 
 
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """YAML without the silent loss of a key that is written twice."""
+class _PolicyLoader(yaml.CSafeLoader):
+    """YAML without the silent loss of a key that is written twice, and without words that turn into booleans."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[Any] = set()
@@ -270,6 +255,11 @@ class _UniqueKeyLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+_PolicyLoader.yaml_implicit_resolvers = {}
+for _tag, (_pattern, _first) in CORE_SCHEMA.items():
+    _PolicyLoader.add_implicit_resolver(_tag, re.compile(f"^({_pattern})$"), list(_first))
+
+
 def parse_policy(text: str) -> Policy:
     """Read and check a policy.
 
@@ -277,7 +267,7 @@ def parse_policy(text: str) -> Policy:
         PolicyError: with one line per fault, each naming the key and the rule.
     """
     try:
-        data = yaml.load(text, Loader=_UniqueKeyLoader)  # noqa: S506 - a SafeLoader
+        data = yaml.load(text, Loader=_PolicyLoader)  # noqa: S506 - a SafeLoader
     except yaml.YAMLError as error:
         raise PolicyError(f"not YAML: {' '.join(str(error).split())}") from error
     except RecursionError as error:
