@@ -14,6 +14,7 @@ class Topic(StrEnum):
     ENGINE_STATE = "resilience.engine-state.v1"
     HOLDS = "resilience.holds.v1"
     AUDIT = "resilience.audit.v1"
+    WEBHOOKS = "resilience.webhooks.v1"
     COMMANDS = "inventory.commands.v1"
     STOCK = "inventory.stock.v1"
     CHANGES = "inventory.changes.v1"
