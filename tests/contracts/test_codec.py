@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC
 
 import pytest
@@ -57,6 +58,12 @@ def with_header(name: str, value: bytes | None) -> list[tuple[str, bytes]]:
         ((ENCODED.value or b"").replace(b"3.5", b"NaN"), "probe.recent.0.latency_ms"),
         ((ENCODED.value or b"").replace(b"12:00:00.000Z", b"12:00:00"), "timezone"),
         ((ENCODED.value or b"").replace(b"eu-west.store-042", b"../etc"), "scope"),
+        (
+            re.sub(
+                rb'"observed_at":"[^"]+"', b'"observed_at":"0001-01-01T00:00:00+23:59"', ENCODED.value or b""
+            ),
+            "outside the years",
+        ),
         (
             (ENCODED.value or b"").replace(b'"breaker":null', b'"breaker":{"state":"OPEN","interval_s":1}'),
             "exactly",

@@ -31,7 +31,10 @@ def format_time(time: datetime) -> str:
 
 
 def _to_milliseconds(time: datetime) -> datetime:
-    utc = time.astimezone(UTC)
+    try:
+        utc = time.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("the time lies outside the years 1 to 9999 in UTC") from error
     return utc.replace(microsecond=utc.microsecond // 1000 * 1000)
 
 
@@ -380,7 +383,6 @@ class AdjustmentCommand(Event):
     topic: ClassVar[Topic] = Topic.COMMANDS
 
     command_id: str = Field(min_length=1, max_length=64)
-    caller: str = Field(default="anonymous", min_length=1, max_length=120)
     idempotency_key: str = Field(min_length=1, max_length=255)
     request_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     sku: str = Field(min_length=1, max_length=120)
