@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Self
 
 
 class Health(StrEnum):
@@ -17,40 +18,29 @@ class Health(StrEnum):
 class Outcome(StrEnum):
     """The class of one probe's result."""
 
-    OK = "ok"
-    SLOW = "slow"
-    TIMEOUT = "timeout"
-    REFUSED = "refused"
-    AUTH = "auth"
-    RATE_LIMITED = "rate_limited"
-    SERVER_ERROR = "server_error"
-    PROTOCOL = "protocol"
-    CANCELLED = "cancelled"
-    NOT_RUN = "not_run"
+    miss: float
+    """How much of a miss it is: 0, 0.5 (rate limited: capacity, not absence) or 1."""
+    counts: bool
+    """Whether it says anything about the dependency."""
 
-    @property
-    def miss(self) -> float:
-        """How much of a miss this result is: 0, 0.5 (rate limited: capacity, not absence) or 1."""
-        return MISS[self]
+    def __new__(cls, value: str, miss: float, counts: bool = True) -> Self:
+        """Make a member of a row: its value, then its attributes."""
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.miss = miss
+        member.counts = counts
+        return member
 
-    @property
-    def counts(self) -> bool:
-        """Whether this result says anything about the dependency."""
-        return self not in {Outcome.CANCELLED, Outcome.NOT_RUN}
-
-
-MISS: dict[Outcome, float] = {
-    Outcome.OK: 0.0,
-    Outcome.SLOW: 0.0,
-    Outcome.TIMEOUT: 1.0,
-    Outcome.REFUSED: 1.0,
-    Outcome.AUTH: 1.0,
-    Outcome.RATE_LIMITED: 0.5,
-    Outcome.SERVER_ERROR: 1.0,
-    Outcome.PROTOCOL: 1.0,
-    Outcome.CANCELLED: 0.0,
-    Outcome.NOT_RUN: 0.0,
-}
+    OK = "ok", 0.0
+    SLOW = "slow", 0.0
+    TIMEOUT = "timeout", 1.0
+    REFUSED = "refused", 1.0
+    AUTH = "auth", 1.0
+    RATE_LIMITED = "rate_limited", 0.5
+    SERVER_ERROR = "server_error", 1.0
+    PROTOCOL = "protocol", 1.0
+    CANCELLED = "cancelled", 0.0, False
+    NOT_RUN = "not_run", 0.0, False
 
 
 class BreakerState(StrEnum):

@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from .engine import Engine
 from .refusal import EngineError, RefusalReason, Refused, StateUnreadable
+from .report import Report
 
-__all__ = ["Engine", "EngineError", "RefusalReason", "Refused", "StateUnreadable"]
+__all__ = ["Engine", "EngineError", "RefusalReason", "Refused", "Report", "StateUnreadable"]

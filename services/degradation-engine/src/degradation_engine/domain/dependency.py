@@ -7,12 +7,13 @@ from dataclasses import dataclass, field, replace
 from operator import itemgetter
 from typing import Protocol, TypeVar
 
-from resilience_contracts import BreakerState, Health, HealthObserved, Policy
+from resilience_contracts import BreakerState, Health, Policy
 
 from . import score
 from .instant import span_ms
 from .outage import Outages
 from .refusal import RefusalReason, Refused
+from .report import Report
 from .score import FULL, STALE_CAP, UNKNOWN_CAP, health_of, middle
 from .sighting import (
     BreakerSighting,
@@ -67,7 +68,7 @@ class Track:
         yield from self.probes.values()
         yield from self.breakers.values()
 
-    def take(self, event: HealthObserved, policy: Policy, seen_ms: int) -> Sighting | None:
+    def take(self, event: Report, policy: Policy, seen_ms: int) -> Sighting | None:
         """Keep a report and return it, if it is newer than its observer's last one.
 
         Raises:
@@ -144,6 +145,10 @@ def judge(track: Track, name: str, policy: Policy, hearing: Hearing) -> Judgemen
 
 def _judge_fresh(fresh: list[ProbeSighting], believed: float | None) -> Judgement:
     traffic = 1.0 if believed is None else believed
+    if len(fresh) == 1:
+        source = fresh[0]
+        points = source.score(traffic)
+        return Judgement(_health(source, points), points, source=source)
     scored = [(seen.score(traffic), seen.seen_ms, seen.sequence, seen) for seen in fresh]
     points, _, _, source = middle(scored, RANK)
     disagreement = len(scored) == PAIR and len({_health(seen, own) for own, _, _, seen in scored}) > 1
@@ -177,6 +182,8 @@ def _health(seen: ProbeSighting, points: int) -> Health:
 
 
 def _traffic(track: Track, now_ms: int) -> float | None:
+    if not track.breakers:
+        return None
     told = [
         seen.traffic for seen in track.breakers.values() if seen.traffic is not None and _fresh(seen, now_ms)
     ]

@@ -7,11 +7,12 @@ from datetime import datetime
 from itertools import islice
 from math import ceil
 
-from resilience_contracts import DecidedBy, Event, HealthObserved, HoldSet, Level, LevelState, Policy, Version
+from resilience_contracts import DecidedBy, Event, HoldSet, Level, LevelState, Policy, Version
 
 from .feature_table import FeatureTable
 from .instant import DAY_MS, MINUTE_MS, SECOND_MS, span_ms, to_ms
 from .refusal import RefusalReason, Refused
+from .report import Report
 from .scope import Scope
 from .state import Hold, ScopeState, dump, hold_of, load
 
@@ -43,7 +44,7 @@ class Engine:
         """Names of the scopes that are known."""
         return list(self._scopes)
 
-    def observe(self, event: HealthObserved, now: datetime) -> list[Event]:
+    def observe(self, event: Report, now: datetime) -> list[Event]:
         """Take one health event.
 
         Raises:
@@ -135,7 +136,7 @@ class Engine:
         """
         return self._scopes[scope].state.version
 
-    def _check(self, event: HealthObserved, now_ms: int) -> None:
+    def _check(self, event: Report, now_ms: int) -> None:
         if event.dependency not in self.policy.dependencies:
             raise Refused(RefusalReason.UNKNOWN_DEPENDENCY, f"the policy knows no {event.dependency!r}")
         ahead_ms = to_ms(event.observed_at) - now_ms

@@ -8,11 +8,12 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 SECOND_MS = 1000
 MINUTE_MS = 60 * SECOND_MS
 DAY_MS = 24 * 60 * MINUTE_MS
+_MS = timedelta(milliseconds=1)
 
 
 def to_ms(time: datetime) -> int:
     """Return an aware time as milliseconds since 1970."""
-    return (time - EPOCH) // timedelta(milliseconds=1)
+    return (time - EPOCH) // _MS
 
 
 def from_ms(instant_ms: int) -> datetime:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from resilience_contracts import Event, Health, HealthObserved, Level, LevelState, Policy
+from resilience_contracts import Event, Health, Level, LevelState, Policy
 
 from .announcement import decided_by, expect, level_changed, level_state
 from .dependency import Judgement, Track, judge, unseen_until_ms
 from .feature_table import FeatureTable, Resolutions
 from .instant import SECOND_MS, span_ms, to_ms
 from .outage import follow
+from .report import Report
 from .sighting import Sighting
 from .state import Hold, ScopeState
 from .transition import Evidence, deadline_ms, move
@@ -31,10 +32,11 @@ class Scope:
         self.due_ms: int | None = state.clock_ms
         self._policy = policy
         self._features = features
+        self._merge_ms = span_ms(policy.timing.promote_dwell_s)
         self._calm = False  # nothing is stale and nothing pends: one dependency can then be judged by itself
         self._fit()
 
-    def observe(self, event: HealthObserved, now_ms: int) -> list[Event]:
+    def observe(self, event: Report, now_ms: int) -> list[Event]:
         """Take a report at an instant.
 
         Raises:
@@ -130,12 +132,11 @@ class Scope:
             yield name, judged
 
     def _follow_outages(self, judgements: dict[str, Judgement]) -> None:
-        merge_ms = span_ms(self._policy.timing.promote_dwell_s)
         for name, judged in judgements.items():
             if judged.source is not None:
                 track = self.state.tracks[name]
                 down = judged.health is Health.DOWN
-                track.outages = follow(track.outages, judged.source.run, down=down, merge_ms=merge_ms)
+                track.outages = follow(track.outages, judged.source.run, down=down, merge_ms=self._merge_ms)
 
     def _probed(self) -> frozenset[str]:
         return frozenset(name for name, track in self.state.tracks.items() if track.probes)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from resilience_contracts import BreakerReport, BreakerState, Health, Outcome
+from resilience_contracts import BreakerState, Health
+
+from .report import Breaker
 
 T = TypeVar("T")
 
@@ -21,9 +23,6 @@ FORGIVEN_MISSES = 1
 CONFIRMING_MISSES = 3
 EWMA_WEIGHT = 0.2
 LATENCY_SHARE = 0.3
-
-SAYS_NOTHING = frozenset(outcome for outcome in Outcome if not outcome.counts)
-"""Results that tell of the monitor, not of the dependency."""
 
 TRAFFIC: dict[BreakerState, float] = {
     BreakerState.CLOSED: 1.0,
@@ -44,8 +43,10 @@ def window(misses: float) -> float:
     return 1.0 - max(0.0, misses - FORGIVEN_MISSES) / (WINDOW - FORGIVEN_MISSES)
 
 
-def latency(latencies_ms: Iterable[float], objective_ms: float) -> float:
+def latency(latencies_ms: Sequence[float], objective_ms: float) -> float:
     """Return L, the moving average of how well each successful probe met its objective; 1 without any."""
+    if not latencies_ms or max(latencies_ms) <= objective_ms:
+        return 1.0
     average: float | None = None
     for latency_ms in latencies_ms:
         met = 1.0 if latency_ms <= objective_ms else max(0.0, 1.0 - (latency_ms / objective_ms - 1.0) / 2.0)
@@ -53,7 +54,7 @@ def latency(latencies_ms: Iterable[float], objective_ms: float) -> float:
     return 1.0 if average is None else average
 
 
-def traffic(report: BreakerReport) -> float | None:
+def traffic(report: Breaker) -> float | None:
     """Return B of one breaker, or None when it says nothing about the dependency."""
     if report.state is BreakerState.CLOSED and report.failure_rate is not None:
         return 1.0 - report.failure_rate

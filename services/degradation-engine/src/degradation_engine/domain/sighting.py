@@ -4,18 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from resilience_contracts import (
-    BreakerReport,
-    BreakerState,
-    HealthObserved,
-    Observation,
-    Outcome,
-    Policy,
-    ProbeReport,
-)
+from resilience_contracts import BreakerState, Outcome, Policy
 
 from . import score
 from .instant import DAY_MS, span_ms, to_ms
+from .report import Breaker, Probe, Report, Result
 
 INTERVAL_FACTOR = 6
 """A report may stretch its interval to so many times the policy's: nobody is believed for hours."""
@@ -88,14 +81,15 @@ class BreakerSighting(Sighting):
     idle_since_ms: int | None
 
 
-def of_probe(event: HealthObserved, report: ProbeReport, policy: Policy, seen_ms: int) -> ProbeSighting:
+def of_probe(event: Report, report: Probe, policy: Policy, seen_ms: int) -> ProbeSighting:
     """Reduce a probe report. Times inside it are held between a day ago and when it was seen."""
     rule = policy.dependencies[event.dependency]
     interval_ms = _interval_ms(report.interval_s, event.dependency, policy)
-    counted = [seen for seen in report.recent if seen.outcome not in score.SAYS_NOTHING]
+    counted = [seen for seen in report.recent if seen.outcome.counts]
     misses = [seen.outcome.miss for seen in counted]
-    presence = min(score.consecutive(score.trailing_misses(misses)), score.window(sum(misses)))
-    hits = [seen.latency_ms for seen, miss in zip(counted, misses, strict=True) if not miss]
+    missed = sum(misses)
+    presence = min(score.consecutive(score.trailing_misses(misses)), score.window(missed)) if missed else 1.0
+    hits = [seen.latency_ms for seen in counted if not seen.outcome.miss]
     return ProbeSighting(
         seen_ms=seen_ms,
         sequence=event.sequence,
@@ -109,8 +103,8 @@ def of_probe(event: HealthObserved, report: ProbeReport, policy: Policy, seen_ms
 
 
 def of_breaker(
-    event: HealthObserved,
-    report: BreakerReport,
+    event: Report,
+    report: Breaker,
     policy: Policy,
     seen_ms: int,
     before: BreakerSighting | None = None,
@@ -135,7 +129,7 @@ def of_breaker(
     )
 
 
-def _idle_since_ms(report: BreakerReport, seen_ms: int, before: BreakerSighting | None) -> int | None:
+def _idle_since_ms(report: Breaker, seen_ms: int, before: BreakerSighting | None) -> int | None:
     if report.state is not BreakerState.HALF_OPEN or report.failure_rate is not None:
         return None
     return seen_ms if before is None or before.idle_since_ms is None else before.idle_since_ms
@@ -146,14 +140,11 @@ def _interval_ms(reported_s: float, dependency: str, policy: Policy) -> int:
     return max(1, span_ms(min(reported_s, longest_s)))
 
 
-def _run(counted: list[Observation], misses: list[float], seen_ms: int) -> Run:
+def _run(counted: list[Result], misses: list[float], seen_ms: int) -> Run:
     if not counted:
         return Run(misses=0.0, hits=0, since_ms=seen_ms, auth=False, cut=False)
-    missed, length = misses[-1] > 0, 0
-    for miss in reversed(misses):
-        if (miss > 0) is not missed:
-            break
-        length += 1
+    missed = misses[-1] > 0
+    length = next((n for n, miss in enumerate(reversed(misses)) if (miss > 0) is not missed), len(misses))
     return Run(
         misses=sum(misses[-length:]),
         hits=0 if missed else length,
