@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flag_service.domain.flags import FlagCatalogue, Reason
+from flag_service.domain.evaluation import Evaluation, Reason
+from flag_service.domain.flags import FlagCatalogue, Sheet
 from flag_service.domain.picture import Picture, draw
 from resilience_contracts import FeatureState, Level, PolicyError, View
 from tests.contracts.states import NOW, POLICY, hold_set, level_state
@@ -24,6 +25,10 @@ def picture(
     if hold is not None:
         view.apply_hold(hold_set(hold, allow_better=True))
     return draw(view, "default", NOW + timedelta(seconds=late_s))
+
+
+def flag(key: str, seen: Picture) -> Evaluation:
+    return Sheet(FLAGS, seen).evaluate(key, {})
 
 
 def test_every_feature_has_a_boolean_and_a_mode_flag_and_the_level_has_two() -> None:
@@ -44,15 +49,15 @@ def test_every_feature_has_a_boolean_and_a_mode_flag_and_the_level_has_two() -> 
 def test_a_feature_is_on_while_enabled_or_in_fallback(
     level: Level, value: bool, mode: str, variant: str
 ) -> None:
-    boolean = FLAGS.evaluate(ASSISTANT, picture(level=level))
-    string = FLAGS.evaluate(f"{ASSISTANT}.mode", picture(level=level))
+    boolean = flag(ASSISTANT, picture(level=level))
+    string = flag(f"{ASSISTANT}.mode", picture(level=level))
 
     assert (boolean.value, boolean.variant, boolean.reason) == (value, variant, Reason.STATIC)
     assert (string.value, string.variant, string.reason) == (mode, variant, Reason.STATIC)
 
 
 def test_metadata_says_the_true_cause() -> None:
-    metadata = FLAGS.evaluate(ASSISTANT, picture()).metadata
+    metadata = flag(ASSISTANT, picture()).metadata
 
     assert metadata == {
         "because": "level",
@@ -65,7 +70,7 @@ def test_metadata_says_the_true_cause() -> None:
 
 
 def test_a_hold_names_itself_and_its_end() -> None:
-    evaluation = FLAGS.evaluate(ASSISTANT, picture(hold=FeatureState.ENABLED))
+    evaluation = flag(ASSISTANT, picture(hold=FeatureState.ENABLED))
 
     assert evaluation.value is True
     assert evaluation.metadata["because"] == "hold"
@@ -76,14 +81,14 @@ def test_a_hold_names_itself_and_its_end() -> None:
 def test_an_expired_hold_leaves_no_trace() -> None:
     held = picture(hold=FeatureState.ENABLED, late_s=3600)
 
-    metadata = FLAGS.evaluate(ASSISTANT, held).metadata
+    metadata = flag(ASSISTANT, held).metadata
 
     assert "hold_id" not in metadata
     assert metadata["because"] == "level"
 
 
 def test_a_stale_level_keeps_its_values_and_says_so() -> None:
-    evaluation = FLAGS.evaluate(ASSISTANT, picture(late_s=91))
+    evaluation = flag(ASSISTANT, picture(late_s=91))
 
     assert evaluation.value is False
     assert evaluation.reason is Reason.UNKNOWN
@@ -93,16 +98,16 @@ def test_a_stale_level_keeps_its_values_and_says_so() -> None:
 def test_nothing_heard_gives_each_features_unknown_mode_and_no_level() -> None:
     unheard = picture(level=None)
 
-    assert FLAGS.evaluate("inventory.reservations", unheard).value is True
-    assert FLAGS.evaluate("inventory.reservations", unheard).metadata["because"] == "unknown"
-    assert FLAGS.evaluate("system.level", unheard).value is None
-    assert FLAGS.evaluate("system.level.rank", unheard).value is None
-    assert FLAGS.evaluate("system.level", unheard).reason is Reason.UNKNOWN
+    assert flag("inventory.reservations", unheard).value is True
+    assert flag("inventory.reservations", unheard).metadata["because"] == "unknown"
+    assert flag("system.level", unheard).value is None
+    assert flag("system.level.rank", unheard).value is None
+    assert flag("system.level", unheard).reason is Reason.UNKNOWN
 
 
 def test_the_level_is_a_flag_by_name_and_by_rank() -> None:
-    assert FLAGS.evaluate("system.level", picture()).value == "LIMITED"
-    assert FLAGS.evaluate("system.level.rank", picture()).value == 2
+    assert flag("system.level", picture()).value == "LIMITED"
+    assert flag("system.level.rank", picture()).value == 2
 
 
 @given(
@@ -111,7 +116,8 @@ def test_the_level_is_a_flag_by_name_and_by_rank() -> None:
 def test_every_answer_is_one_that_every_client_reads(
     level: Level, hold: FeatureState | None, late_s: int
 ) -> None:
-    for evaluation in FLAGS.evaluate_all(picture(level=level, hold=hold, late_s=late_s)):
+    for evaluation in Sheet(FLAGS, picture(level=level, hold=hold, late_s=late_s)).evaluate_all({}):
+        assert isinstance(evaluation, Evaluation)
         assert isinstance(evaluation.value, bool | int | str)
         assert evaluation.reason in {"STATIC", "TARGETING_MATCH", "SPLIT", "DISABLED", "UNKNOWN", "DEFAULT"}
         assert evaluation.variant

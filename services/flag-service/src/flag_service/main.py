@@ -110,7 +110,7 @@ def assemble(settings: Settings, policy: Policy, outside: Outside) -> Service:
     app.include_router(Reads(board, history, documents, hub, clock).router())
     app.include_router(changes.router())
     app.include_router(Console(board, history, changes, clock, console_environment()).router())
-    app.mount("/ofrep", Ofrep(board, FlagCatalogue(policy), documents, hub, clock, gate).app())
+    app.mount("/ofrep", Ofrep(board, FlagCatalogue(policy), hub, clock, gate).app())
     app.mount("/static", static_files())
     metrics = build_registry(METRICS)
     watch(metrics, switchboard=board, reader=state_reader, hub=hub, desk=desk, gate=gate, clock=clock)

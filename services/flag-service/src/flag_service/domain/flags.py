@@ -1,50 +1,29 @@
-"""The flags: which exist, and what each answers for a scope.
+"""The flags: which exist, and what each answers for a scope and a caller.
 
 Every feature gives two flags, a boolean named like it and a string `<key>.mode`; the level gives
-`system.level` and `system.level.rank`. Pure: a picture in, evaluations out.
+`system.level` and `system.level.rank`; the rest are the retailer's own. Pure: a picture in, evaluations out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
 from datetime import datetime
-from enum import StrEnum
 
 from resilience_contracts import FeatureState, FeatureView, Policy, PolicyError, format_time
+from resilience_contracts.flag import MODE_SUFFIX
 
+from .evaluation import Context, Evaluation, Failure, Metadata, Reason, TargetingKeyMissingError
 from .picture import Picture
+from .retailer_flag import RetailerFlag, Surroundings
+from .targeting import Choice
 
-MODE_SUFFIX = ".mode"
 LEVEL_FLAG = "system.level"
 RANK_FLAG = "system.level.rank"
 UNKNOWN_VARIANT = "unknown"
 VARIANTS = {state: state.value.lower() for state in FeatureState}
 
-Scalar = bool | int | str
-
-
-class Reason(StrEnum):
-    """Why a flag has its value, in words that every OFREP client knows."""
-
-    STATIC = "STATIC"
-    UNKNOWN = "UNKNOWN"
-
-
-@dataclass(frozen=True, slots=True)
-class Evaluation:
-    """A flag's answer; a value of None asks the caller to use its own default."""
-
-    key: str
-    value: Scalar | None
-    reason: Reason
-    variant: str
-    metadata: Mapping[str, Scalar] = field(default_factory=dict)
-
-
-Metadata = dict[str, Scalar]
 Rule = Callable[[Picture, Metadata], Evaluation]
-"""Answers a flag; given what every flag's metadata says of the level."""
+"""Answers a flag that is the same for every caller; given what every flag's metadata says of the level."""
 
 
 class FlagCatalogue:
@@ -56,36 +35,106 @@ class FlagCatalogue:
         Raises:
             PolicyError: two features lead to a flag of the same name.
         """
-        self._rules: dict[str, Rule] = {}
+        self.rules: dict[str, Rule] = {}
         for index, key in enumerate(policy.features):
             self._add(key, _boolean(key, index))
             self._add(key + MODE_SUFFIX, _mode(key + MODE_SUFFIX, index))
         self._add(LEVEL_FLAG, _level)
         self._add(RANK_FLAG, _rank)
+        self.own = {key: RetailerFlag(key, rule) for key, rule in policy.flags.items()}
+        self._contextual = _contextual(self.own)
+        self.contextual = bool(self._contextual)
 
     def __contains__(self, key: str) -> bool:
-        return key in self._rules
+        return key in self.rules or key in self.own
 
     def __len__(self) -> int:
-        return len(self._rules)
+        return len(self.rules) + len(self.own)
 
-    def evaluate(self, key: str, picture: Picture) -> Evaluation:
+    def depends_on_caller(self, key: str) -> bool:
+        """Say whether two callers may get different answers from one picture."""
+        return key in self._contextual
+
+    def keys(self) -> list[str]:
+        """Return every flag, in the catalogue's order."""
+        return [*self.rules, *self.own]
+
+    def _add(self, key: str, rule: Rule) -> None:
+        if key in self.rules:
+            raise PolicyError(f"features: two flags would be called {key}")
+        self.rules[key] = rule
+
+
+class Sheet:
+    """Every flag as it stands in one picture. While the picture stands, the same answer is the same object."""
+
+    def __init__(self, catalogue: FlagCatalogue, picture: Picture) -> None:
+        self.catalogue = catalogue
+        self.picture = picture
+        self._of_level = _level_metadata(picture)
+        self._surroundings = Surroundings.of(picture)
+        self._fixed: dict[str, Evaluation] = {}
+        self._chosen: dict[Choice, Evaluation] = {}
+
+    def evaluate(self, key: str, context: Context) -> Evaluation:
         """Answer one flag.
 
         Raises:
             KeyError: there is no such flag.
+            TargetingKeyMissingError: a percentage does not know whom it is asked for.
         """
-        return self._rules[key](picture, _level_metadata(picture))
+        return self._evaluate(key, context, {})
 
-    def evaluate_all(self, picture: Picture) -> list[Evaluation]:
+    def evaluate_all(self, context: Context) -> Iterator[Evaluation | Failure]:
         """Answer every flag, in the catalogue's order."""
-        of_level = _level_metadata(picture)
-        return [rule(picture, of_level) for rule in self._rules.values()]
+        return self.answers(self.catalogue.keys(), context)
 
-    def _add(self, key: str, rule: Rule) -> None:
-        if key in self._rules:
-            raise PolicyError(f"features: two flags would be called {key}")
-        self._rules[key] = rule
+    def answers(self, keys: list[str], context: Context) -> Iterator[Evaluation | Failure]:
+        """Answer some flags, each by itself: one that cannot be answered does not spoil the others."""
+        known: dict[str, Evaluation] = {}
+        for key in keys:
+            try:
+                yield self._evaluate(key, context, known)
+            except TargetingKeyMissingError as error:
+                yield Failure(key, str(error))
+
+    def _evaluate(self, key: str, context: Context, known: dict[str, Evaluation]) -> Evaluation:
+        flag = self.catalogue.own.get(key)
+        if flag is None:
+            return self._fix(key)
+        if flag.prerequisites and key in known:
+            return known[key]
+        choice = flag.choose(
+            context, self._surroundings, lambda other: self._evaluate(other, context, known).variant
+        )
+        evaluation = self._chosen.get(choice)
+        if evaluation is None:
+            evaluation = self._chosen[choice] = self._of_choice(flag, choice)
+        if flag.prerequisites:
+            known[key] = evaluation
+        return evaluation
+
+    def _fix(self, key: str) -> Evaluation:
+        if key not in self._fixed:
+            self._fixed[key] = self.catalogue.rules[key](self.picture, self._of_level)
+        return self._fixed[key]
+
+    def _of_choice(self, flag: RetailerFlag, choice: Choice) -> Evaluation:
+        metadata: Metadata = {"because": choice.because, "detail": choice.detail, **self._of_level}
+        hold = self._surroundings.holds.get(flag.key)
+        if hold is not None:
+            metadata |= _held(hold.hold_id, hold.expires_at)
+        return Evaluation(flag.key, flag.values[choice.variant], choice.reason, choice.variant, metadata)
+
+
+def _contextual(flags: dict[str, RetailerFlag]) -> frozenset[str]:
+    found = {key for key, flag in flags.items() if flag.contextual}
+    grown = True
+    while grown:
+        more = {key for key, flag in flags.items() if not found.isdisjoint(flag.prerequisites)} - found
+        found |= more
+        grown = bool(more)
+    return frozenset(found)
 
 
 def _boolean(key: str, index: int) -> Rule:
@@ -105,7 +154,7 @@ def _mode(key: str, index: int) -> Rule:
 
 
 def _of_feature(
-    key: str, value: Scalar, feature: FeatureView, picture: Picture, of_level: Metadata
+    key: str, value: bool | str, feature: FeatureView, picture: Picture, of_level: Metadata
 ) -> Evaluation:
     metadata = {"because": feature.because.value, "detail": feature.detail, **of_level}
     if feature.hold is not None:
@@ -121,7 +170,7 @@ def _rank(picture: Picture, of_level: Metadata) -> Evaluation:
     return _of_level(RANK_FLAG, picture.level.state.rank if picture.level else None, picture, of_level)
 
 
-def _of_level(key: str, value: Scalar | None, picture: Picture, of_level: Metadata) -> Evaluation:
+def _of_level(key: str, value: str | int | None, picture: Picture, of_level: Metadata) -> Evaluation:
     level = picture.level
     if level is None:
         return Evaluation(

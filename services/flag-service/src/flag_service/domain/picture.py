@@ -10,18 +10,19 @@ from resilience_contracts import LEVEL_TARGET, FeatureView, HoldSet, LevelView, 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A scope's level, its features in the policy's order, and the hold asked for on its level."""
+    """A scope's level, its features in the policy's order, and the holds on its level and the retailer's flags."""
 
     scope: str
     level: LevelView | None
     features: tuple[FeatureView, ...]
     level_hold: HoldSet | None
+    flag_holds: tuple[HoldSet, ...] = ()
 
     @property
     def holds(self) -> tuple[HoldSet, ...]:
         """Return every hold in force in the scope."""
         on_features = tuple(feature.hold for feature in self.features if feature.hold)
-        return (self.level_hold, *on_features) if self.level_hold else on_features
+        return (*([self.level_hold] if self.level_hold else []), *on_features, *self.flag_holds)
 
     def same_effect(self, other: Picture) -> bool:
         """Say whether both mean the same to a caller; fresher figures of a heartbeat do not count."""
@@ -33,7 +34,7 @@ class Picture:
             level.name, level.version, level.stale, level.state.cause, level.state.decided_by,
             level.state.automatic_level, level.state.hold, level.state.pending,
         )  # fmt: skip
-        return of_level, self.features, self.level_hold
+        return of_level, self.features, self.level_hold, self.flag_holds
 
 
 def draw(view: View, scope: str, now: datetime) -> Picture:
@@ -43,4 +44,5 @@ def draw(view: View, scope: str, now: datetime) -> Picture:
         view.level(scope, now),
         tuple(view.features(scope, now)),
         view.hold(scope, LEVEL_TARGET, now),
+        tuple(hold for hold in view.holds(now) if hold.scope == scope and hold.target in view.policy.flags),
     )

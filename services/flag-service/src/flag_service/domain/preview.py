@@ -6,12 +6,13 @@ from dataclasses import dataclass
 
 from flag_service.domain.holds import Draft
 from flag_service.domain.picture import Picture
+from flag_service.domain.retailer_flag import RetailerFlag, Surroundings
 from resilience_contracts import FeatureState, Health, Level, Policy, resolve, worst
 
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """One feature that a hold would change."""
+    """One feature, or flag of the retailer's own, that a hold would change."""
 
     key: str
     before: FeatureState
@@ -19,17 +20,37 @@ class Effect:
 
 
 def preview(draft: Draft, picture: Picture, policy: Policy) -> list[Effect]:
-    """Return each feature whose effective state a hold would change, in the policy's order."""
+    """Return each feature whose effective state a hold would change, in the policy's order.
+
+    A hold on a flag of the retailer's own names that flag alone, and not those that need it.
+    """
+    if draft.target in policy.flags:
+        return _of_flag(draft, picture, policy)
     after = _by_level(draft, picture, policy) if draft.level is not None else _by_state(draft, picture)
     before = {feature.key: feature.state for feature in picture.features}
     return [Effect(key, state, after[key]) for key, state in before.items() if after[key] is not state]
 
 
+def _of_flag(draft: Draft, picture: Picture, policy: Policy) -> list[Effect]:
+    flag = RetailerFlag(draft.target, policy.flags[draft.target])
+    around = Surroundings.of(picture)
+    automatic = flag.automatic(around)
+    hold = around.holds.get(draft.target)
+    before = _held_at(hold.state if hold else None, automatic, allow_better=bool(hold and hold.allow_better))
+    after = _held_at(draft.state, automatic, allow_better=draft.allow_better)
+    return [Effect(draft.target, before, after)] if before is not after else []
+
+
+def _held_at(state: FeatureState | None, automatic: FeatureState, *, allow_better: bool) -> FeatureState:
+    if state is None:
+        return automatic
+    return state if allow_better else worst(state, automatic)
+
+
 def _by_state(draft: Draft, picture: Picture) -> dict[str, FeatureState]:
     states = {feature.key: feature.state for feature in picture.features}
     automatic = {feature.key: feature.automatic for feature in picture.features}[draft.target]
-    state = draft.state or automatic
-    return states | {draft.target: state if draft.allow_better else worst(state, automatic)}
+    return states | {draft.target: _held_at(draft.state, automatic, allow_better=draft.allow_better)}
 
 
 def _by_level(draft: Draft, picture: Picture, policy: Policy) -> dict[str, FeatureState]:

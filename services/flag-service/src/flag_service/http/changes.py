@@ -14,7 +14,7 @@ from flag_service.application.trail import AuditTrail
 from flag_service.domain.holds import Draft, HoldConflictError, HoldInvalidError, check, tag
 from flag_service.domain.preview import preview
 from flag_service.domain.switchboard import Switchboard
-from resilience_contracts import LEVEL_TARGET, HoldSet, Level
+from resilience_contracts import LEVEL_TARGET, FeatureState, HoldSet, Level
 from resilience_contracts.events import FEATURE_PATTERN
 from resilience_runtime.api_keys import KeyRing
 from resilience_runtime.bus import PublishError
@@ -30,7 +30,10 @@ KAFKA_RETRY_S = 2
 AUDIT_PAGE = 100
 END_REASON = "ended by its operator"
 
-Target = Annotated[str, Path(pattern=FEATURE_PATTERN, max_length=100, description="a feature, or `level`")]
+Target = Annotated[
+    str,
+    Path(pattern=FEATURE_PATTERN, max_length=100, description="a feature, a flag of the policy, or `level`"),
+]
 ApiKey = Annotated[str | None, Header(alias="X-API-Key", max_length=200)]
 Condition = Annotated[str | None, Header(max_length=500)]
 CorrelationId = Annotated[str | None, Header(alias="X-Correlation-ID", pattern=r"^[\x21-\x7e]{1,64}$")]
@@ -94,7 +97,7 @@ class Changes:
 
     async def _preview(self, asked: PreviewIn) -> PreviewOut:
         """Say what a hold would change; nothing is set, and no key is needed."""
-        self._exists(asked.scope, asked.target)
+        self._exists(asked.scope, asked.target, asked.state)
         level = Level[asked.level] if asked.level else None
         draft = Draft(asked.scope, asked.target, "", asked.state, level, None, asked.allow_better)
         try:
@@ -160,7 +163,7 @@ class Changes:
         Raises:
             Problem: 404 for a scope or target that does not exist, 422 for two ends.
         """
-        self._exists(scope, target)
+        self._exists(scope, target, asked.state)
         if asked.expires_at and asked.expires_in_s:
             raise Problem(422, "hold_invalid", "Give expires_in_s or expires_at, not both.")
         ends = (
@@ -171,12 +174,17 @@ class Changes:
         level = Level[asked.level] if asked.level else None
         return Draft(scope, target, asked.reason, asked.state, level, ends, asked.allow_better)
 
-    def _exists(self, scope: str, target: str) -> None:
+    def _exists(self, scope: str, target: str, state: FeatureState | None) -> None:
         if not self.switchboard.knows(scope):
             raise Problem(404, "unknown_scope", f"No level of scope {scope} is known here.")
-        if target != LEVEL_TARGET and target not in self.switchboard.policy.features:
+        policy = self.switchboard.policy
+        if target != LEVEL_TARGET and target not in policy.features and target not in policy.flags:
             raise Problem(
-                404, "unknown_target", f"{target} is no feature of the policy, nor `{LEVEL_TARGET}`."
+                404, "unknown_target", f"{target} is no feature or flag of the policy, nor `{LEVEL_TARGET}`."
+            )
+        if target in policy.flags and state is FeatureState.FALLBACK:
+            raise Problem(
+                422, "hold_invalid", "A flag is held ENABLED or DISABLED; only a feature falls back."
             )
 
     async def put(self, draft: Draft, request: Request) -> HoldSet:

@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from fastapi.sse import format_sse_event
@@ -22,23 +22,26 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from flag_service.domain.flags import Evaluation, FlagCatalogue
-from flag_service.domain.picture import Picture
+from flag_service.domain.evaluation import Context, TargetingKeyMissingError
+from flag_service.domain.flags import FlagCatalogue, Sheet
 from flag_service.domain.ring import Frame, FrameKind
 from flag_service.domain.switchboard import Switchboard
 from resilience_contracts.events import SCOPE_PATTERN
 from resilience_runtime.clock import Clock
 from resilience_runtime.problem import ProblemDetails
 
-from .documents import JSON, Document, Documents
+from .documents import JSON
 from .hub import Hub, StreamResponse, as_bytes
 from .limits import Gate, RateLimited
+from .rendered import TARGETING_KEY_MISSING, RenderedSheet, to_json
 
 MAX_KEY_LENGTH = 120
 MAX_SCOPE_LENGTH = 100
 SCOPE_ATTRIBUTE = "resilience.scope"
 INACTIVITY_DELAY_S = 120
 SERVER_FULL_RETRY_S = 5
+SHEETS = 256
+"""Scopes whose answers are kept written; beyond, they are written anew."""
 _SCOPE = re.compile(SCOPE_PATTERN)
 _REFETCH = '{"type":"refetchEvaluation"}'
 
@@ -62,10 +65,10 @@ class Ofrep:
 
     switchboard: Switchboard
     catalogue: FlagCatalogue
-    documents: Documents
     hub: Hub
     clock: Clock
     gate: Gate
+    _sheets: dict[str, RenderedSheet] = field(default_factory=dict, init=False)
 
     def app(self) -> Starlette:
         """Build the application to mount at `/ofrep`."""
@@ -81,32 +84,31 @@ class Ofrep:
 
     async def _single(self, request: Request) -> Response:
         key = request.path_params["key"]
-        scope = await self._scope(request)
+        context = read_context(await request.body())
+        rendered = self._rendered(context)
         if key not in self.catalogue:
             raise OfrepError(404, "FLAG_NOT_FOUND", f"no flag is called {key[:MAX_KEY_LENGTH]!r}")
-        evaluation = self.catalogue.evaluate(key, self._picture(scope))
-        return Response(_json(_flag(evaluation)), media_type=JSON)
+        try:
+            return Response(rendered.one(key, context), media_type=JSON)
+        except TargetingKeyMissingError as error:
+            raise OfrepError(400, TARGETING_KEY_MISSING, str(error)) from error
 
     async def _bulk(self, request: Request) -> Response:
-        scope = await self._scope(request)
-        self.switchboard.advance(self.clock.now())
-        if not self.switchboard.knows(scope):
-            return Document.of(self._all(scope)).answer(request)
-        return self.documents.get(f"ofrep {scope}", lambda: self._all(scope)).answer(request)
-
-    def _all(self, scope: str) -> bytes:
-        flags = [_flag(evaluation) for evaluation in self.catalogue.evaluate_all(self._picture(scope))]
-        endpoint = {"requestUri": f"/ofrep/v1/stream?scope={scope}"}
-        stream = {"type": "sse", "endpoint": endpoint, "inactivityDelaySec": INACTIVITY_DELAY_S}
-        return _json({"flags": flags, "metadata": {"scope": scope}, "eventStreams": [stream]})
-
-    def _picture(self, scope: str) -> Picture:
-        return self.switchboard.picture(scope, self.clock.now())
-
-    async def _scope(self, request: Request) -> str:
         context = read_context(await request.body())
-        scope = context.get(SCOPE_ATTRIBUTE, self.switchboard.home_scope)
-        return _valid_scope(scope)
+        return (await self._rendered(context).all(context)).answer(request)
+
+    def _rendered(self, context: Context) -> RenderedSheet:
+        scope = _valid_scope(context.get(SCOPE_ATTRIBUTE, self.switchboard.home_scope))
+        picture = self.switchboard.picture(scope, self.clock.now())
+        kept = self._sheets.get(scope)
+        if kept is not None and kept.sheet.picture is picture:
+            return kept
+        rendered = RenderedSheet(Sheet(self.catalogue, picture), _follow(scope))
+        if self.switchboard.knows(scope):
+            if len(self._sheets) >= SHEETS:
+                self._sheets.clear()
+            self._sheets[scope] = rendered
+        return rendered
 
     async def _stream(self, request: Request) -> Response:
         scope = _valid_scope(request.query_params.get("scope", self.switchboard.home_scope))
@@ -114,6 +116,12 @@ class Ofrep:
             retry = {"Retry-After": str(SERVER_FULL_RETRY_S)}
             raise OfrepError(503, "GENERAL", "too many streams are open here", retry)
         return StreamResponse(as_bytes(_refetches(self.hub.frames(scope, None, str))))
+
+
+def _follow(scope: str) -> dict[str, Any]:
+    endpoint = {"requestUri": f"/ofrep/v1/stream?scope={scope}"}
+    stream = {"type": "sse", "endpoint": endpoint, "inactivityDelaySec": INACTIVITY_DELAY_S}
+    return {"metadata": {"scope": scope}, "eventStreams": [stream]}
 
 
 async def _refetches(batches: AsyncGenerator[list[Frame]]) -> AsyncGenerator[list[Frame]]:
@@ -161,23 +169,8 @@ def _valid_scope(scope: object) -> str:
     return scope
 
 
-def _flag(evaluation: Evaluation) -> dict[str, Any]:
-    value = {} if evaluation.value is None else {"value": evaluation.value}
-    return {
-        "key": evaluation.key,
-        **value,
-        "reason": evaluation.reason.value,
-        "variant": evaluation.variant,
-        "metadata": dict(evaluation.metadata),
-    }
-
-
-def _json(value: Any) -> bytes:
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
-
-
 def _answer(status: int, body: dict[str, Any], headers: Mapping[str, str]) -> Response:
-    return Response(_json(body), status, headers, media_type=JSON)
+    return Response(to_json(body), status, headers, media_type=JSON)
 
 
 async def _refused(request: Request, error: Exception) -> Response:

@@ -1,0 +1,91 @@
+"""One flag of the retailer's own: hold, prerequisites, level and dependencies, targets, default, in this order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from resilience_contracts import FeatureState, FlagRule, Health, HoldSet, LevelView
+
+from .evaluation import Context, Reason
+from .picture import Picture
+from .targeting import Choice, Targeting
+
+Variant = Callable[[str], str]
+"""Returns the variant that another flag has for the same caller."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a picture says that is not of the caller."""
+
+    level: LevelView | None
+    down: frozenset[str]
+    holds: Mapping[str, HoldSet]
+
+    @classmethod
+    def of(cls, picture: Picture) -> Surroundings:
+        """Take what matters from a picture."""
+        seen = picture.level.state.dependencies if picture.level else {}
+        down = frozenset(name for name, dependency in seen.items() if dependency.health is Health.DOWN)
+        return cls(picture.level, down, {hold.target: hold for hold in picture.flag_holds})
+
+
+class RetailerFlag:
+    """A flag, ready to be asked."""
+
+    def __init__(self, key: str, rule: FlagRule) -> None:
+        self.key = key
+        self.prerequisites = rule.prerequisites
+        self.values = rule.values
+        self._rule = rule
+        self._targeting = Targeting(key, rule)
+        self._wanted = {other: frozenset(variants) for other, variants in rule.prerequisites.items()}
+
+    @property
+    def contextual(self) -> bool:
+        """Whether the flag itself asks for the caller's attributes."""
+        return self._targeting.contextual
+
+    def choose(self, context: Context, around: Surroundings, variant: Variant) -> Choice:
+        """Return the variant for a caller, and why.
+
+        Raises:
+            TargetingKeyMissingError: a percentage does not know whom it is asked for.
+        """
+        hold = around.holds.get(self.key)
+        if hold is not None and hold.state is FeatureState.DISABLED:
+            return self._off(Reason.STATIC, "hold", _held(hold))
+        if hold is None or not hold.allow_better:
+            taken = self._unmet(variant) or self._by_level(around)
+            if taken is not None:
+                return taken
+        return self._targeting.choose(context)
+
+    def automatic(self, around: Surroundings) -> FeatureState:
+        """Return what the level and the dependencies alone allow."""
+        return FeatureState.DISABLED if self._by_level(around) else FeatureState.ENABLED
+
+    def _unmet(self, variant: Variant) -> Choice | None:
+        for other, wanted in self._wanted.items():
+            found = variant(other)
+            if found not in wanted:
+                return self._off(Reason.STATIC, "prerequisite", f"{other} is {found}")
+        return None
+
+    def _by_level(self, around: Surroundings) -> Choice | None:
+        missing = self._rule.needs & around.down
+        level, worst = around.level, self._rule.up_to
+        reason = Reason.UNKNOWN if level is None or level.stale else Reason.STATIC
+        if missing:
+            return self._off(reason, "dependency", f"{' and '.join(sorted(missing))} DOWN")
+        if level is not None and worst is not None and level.level > worst:
+            return self._off(reason, "level", f"level {level.name}, served up to {worst.name}")
+        return None
+
+    def _off(self, reason: Reason, because: str, detail: str) -> Choice:
+        return Choice(self.key, self._rule.off, reason, because, detail)
+
+
+def _held(hold: HoldSet) -> str:
+    return f"held by {hold.actor} until {hold.expires_at:%Y-%m-%d %H:%M:%S} UTC: {hold.reason}"
