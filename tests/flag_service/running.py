@@ -15,7 +15,7 @@ import httpx
 
 from flag_service.main import Outside, Service, assemble
 from flag_service.settings import Settings
-from resilience_contracts import Event, encode
+from resilience_contracts import Event, Policy, encode
 from resilience_runtime import (
     Apply,
     DeadLetters,
@@ -95,6 +95,7 @@ async def running(
     *,
     boot: str = "boot",
     on_port: bool = False,
+    policy: Policy = POLICY,
     **settings: Any,
 ) -> AsyncIterator[Replica]:
     """Run a replica on an in-memory bus; `on_port` for streams and for other clients than ours."""
@@ -105,7 +106,7 @@ async def running(
 
     keys = KeyRing((WRITE_ENTRY, READ_ENTRY))
     outside = Outside(bus, open_reader, keys, SystemClock(), Random(1), boot)
-    service = assemble(Settings(state_dir=state_dir, instance=instance, **settings), POLICY, outside)
+    service = assemble(Settings(state_dir=state_dir, instance=instance, **settings), policy, outside)
     tasks = [asyncio.create_task(task()) for task in service.tasks]
     try:
         async with _on_port(service) if on_port else _in_process(service) as replica:
