@@ -60,7 +60,14 @@ def changed(old: str, new: str) -> str:
             "levels: [E, E, X, F, X]",
             "features.inventory.reservations: levels: a worse",
         ),
-        ("levels: [E, E, E, F, X]", "levels: [E, E, Q, F, X]", "features.inventory.reservations.levels.2"),
+        (
+            "levels: [E, E, E, F, X]",
+            "levels: [E, E, Q, F, X]",
+            "features.inventory.reservations.levels.2: one of E, F, X",
+        ),
+        ("at_least: MINIMAL", "at_least: BAD", "levels.floors.1.at_least: one of OPTIMAL, DEGRADED, LIMITED"),
+        ("on_monitor_lost: keep", "on_monitor_lost: kept", "timing.on_monitor_lost: one of OPTIMAL"),
+        ("down: [postgresql], at", "down: postgresql, at", "levels.floors.1.down: Input should be a valid"),
         (', fallback: "lexical search"', "", "features.performance.semantic_search: fallback: say what"),
         (
             "fresh_intervals: 2.5",

@@ -284,8 +284,13 @@ def parse_policy(text: str) -> Policy:
 def _lines(error: ValidationError) -> Iterator[str]:
     for fault in error.errors(include_url=False):
         message = fault["msg"].removeprefix("Value error, ")
-        where = ".".join(str(step) for step in fault["loc"])
+        where = ".".join(str(step) for step in fault["loc"] if not _names_a_type(step))
         yield f"{where}: {message}" if where else message
+
+
+def _names_a_type(step: int | str) -> bool:
+    """Say whether a step is the alternative that pydantic tried, which nobody wrote as a key."""
+    return isinstance(step, str) and "[" in step and step != "[key]"
 
 
 def default_policy_text() -> str:

@@ -20,11 +20,17 @@ _LETTERS = {
 
 
 def _level(name: object) -> object:
-    return Level[name] if isinstance(name, str) and name in Level.__members__ else name
+    if isinstance(name, str) and name not in Level.__members__:
+        raise ValueError(f"one of {', '.join(Level.__members__)}")
+    return Level[name] if isinstance(name, str) else name
 
 
 def _state(letter: object) -> object:
-    return _LETTERS.get(letter, letter) if isinstance(letter, str) else letter
+    if isinstance(letter, FeatureState) or not isinstance(letter, str):
+        return letter
+    if letter not in _LETTERS:
+        raise ValueError(f"one of {', '.join(_LETTERS)}")
+    return _LETTERS[letter]
 
 
 def _to_hundredths(points: float) -> int:
