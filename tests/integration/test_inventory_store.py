@@ -175,5 +175,6 @@ async def test_migrations_go_down_and_up_again(postgres_url: str) -> None:
             migrate(url, "base")
             with pytest.raises(UnavailableError, match="schema"):
                 await place_with(SqlStore(database), 3)
-            migrate(url, "0001")
+            for revision in ("0001", "head", "0002", "head"):
+                migrate(url, revision)
             await place_with(SqlStore(database), 3)

@@ -132,7 +132,6 @@ class CountCommand(Event):
     topic: ClassVar[Topic] = Topic.COMMANDS
 
     command_id: str = Field(min_length=1, max_length=64)
-    caller: str = Field(default="anonymous", min_length=1, max_length=120)
     idempotency_key: str = Field(min_length=1, max_length=255)
     request_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     sku: Sku

@@ -17,11 +17,12 @@ import asyncpg
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
-from inventory_api.application.applying import RenderAdjusted, apply_command, skip
+from inventory_api.application.applying import RenderApplied, apply_command, skip
+from inventory_api.application.commands import Command
 from inventory_api.application.errors import BusyError
 from inventory_api.application.store import Store
 from inventory_api.domain.operation import OperationState
-from resilience_contracts import AdjustmentCommand, CodecError, Topic, UnknownEventError, decode
+from resilience_contracts import AdjustmentCommand, CodecError, CountCommand, Topic, UnknownEventError, decode
 from resilience_runtime import Backoff, Clock, DeadLetters, Message
 
 log = structlog.get_logger(__name__)
@@ -59,7 +60,7 @@ class Applier:
         source: Source,
         store: Store,
         *,
-        render: RenderAdjusted,
+        render: RenderApplied,
         letters: DeadLetters,
         clock: Clock,
         changed: Callable[[list[str]], None],
@@ -167,7 +168,7 @@ class Applier:
         except (CodecError, UnknownEventError) as error:
             await self._pass_over(message, error)
             return
-        if not isinstance(event, AdjustmentCommand):
+        if not isinstance(event, AdjustmentCommand | CountCommand):
             await self._pass_over(message, UnknownEventError(f"{event.type} is no command"))
             return
         await self._apply(event, partition.partition, record.offset)
@@ -178,7 +179,7 @@ class Applier:
         await self._letters.send(message, error, "apply")
         await self._patiently(lambda: skip(self._store, message.partition, message.offset))
 
-    async def _apply(self, command: AdjustmentCommand, partition: int, offset: int) -> None:
+    async def _apply(self, command: Command, partition: int, offset: int) -> None:
         operation = await self._patiently(
             lambda: apply_command(self._store, command, partition, offset, self._render)
         )

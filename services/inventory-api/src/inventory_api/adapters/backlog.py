@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from inventory_api.application.commands import Backlog
-from resilience_contracts import AdjustmentCommand, CodecError, UnknownEventError, decode
+from resilience_contracts import AdjustmentCommand, CodecError, CountCommand, UnknownEventError, decode
 from resilience_runtime import Message
 
 
@@ -17,7 +17,7 @@ def note_commands(backlog: Backlog) -> Callable[[Message], None]:
             event = decode(message.value, message.headers).event
         except (CodecError, UnknownEventError):
             return
-        if isinstance(event, AdjustmentCommand):
+        if isinstance(event, AdjustmentCommand | CountCommand):
             backlog.note(event)
 
     return apply

@@ -6,19 +6,22 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from inventory_api.domain.adjustment import Adjustment, Reason
+from inventory_api.domain.count import Count
 from inventory_api.domain.errors import InvalidAdjustmentError, InventoryError, KeyReusedError
 from inventory_api.domain.operation import Operation, OperationState
 from inventory_api.domain.stock import Place
-from resilience_contracts import AdjustmentCommand
+from resilience_contracts import AdjustmentCommand, CountCommand
 
 from .adjusting import Adjusted, adjust
+from .commands import Command
+from .counting import Counted, count_stock
 from .store import Answer, Kept, Store, Transaction
 
-RenderAdjusted = Callable[[Adjusted], Answer]
+RenderApplied = Callable[[Adjusted | Counted], Answer]
 
 
 async def apply_command(
-    store: Store, command: AdjustmentCommand, partition: int, offset: int, render: RenderAdjusted
+    store: Store, command: Command, partition: int, offset: int, render: RenderApplied
 ) -> Operation | None:
     """Apply a command and write its outcome; None when the log's offset says that it has been done before.
 
@@ -41,7 +44,7 @@ async def skip(store: Store, partition: int, offset: int) -> None:
             await transaction.commands.move_offset(partition, offset + 1)
 
 
-async def _outcome(transaction: Transaction, command: AdjustmentCommand, render: RenderAdjusted) -> Operation:
+async def _outcome(transaction: Transaction, command: Command, render: RenderApplied) -> Operation:
     accepted = Operation(command.command_id, OperationState.ACCEPTED, command.accepted_at)
     done = await transaction.commands.operation(command.command_id)
     if done is not None:
@@ -53,17 +56,34 @@ async def _outcome(transaction: Transaction, command: AdjustmentCommand, render:
     return replace(accepted, state=OperationState.APPLIED)
 
 
-async def _apply(transaction: Transaction, command: AdjustmentCommand, render: RenderAdjusted) -> None:
+async def _apply(transaction: Transaction, command: Command, render: RenderApplied) -> None:
     kept = await transaction.answers.claim(command.actor, command.idempotency_key, wait=True)
     if kept is not None and kept.request_sha256 != command.request_sha256:
         raise KeyReusedError
     if kept is None:
         async with transaction.savepoint():
-            adjusted = await adjust(transaction, _adjustment(command))
-        answer = render(adjusted)
+            applied = await _write(transaction, command)
+        answer = render(applied)
         await transaction.answers.keep(
             command.actor, command.idempotency_key, Kept(command.request_sha256, answer)
         )
+
+
+async def _write(transaction: Transaction, command: Command) -> Adjusted | Counted:
+    if isinstance(command, CountCommand):
+        return await count_stock(transaction, _count(command))
+    return await adjust(transaction, _adjustment(command))
+
+
+def _count(command: CountCommand) -> Count:
+    return Count(
+        place=Place(command.sku, command.location),
+        counted=command.counted,
+        actor=command.actor,
+        occurred_at=command.occurred_at,
+        reference=command.reference,
+        command_id=command.command_id,
+    )
 
 
 def _adjustment(command: AdjustmentCommand) -> Adjustment:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from datetime import datetime
 from typing import TypeVar
 from uuid import NAMESPACE_URL, UUID, uuid4, uuid5
 
 from inventory_api.domain.adjustment import Adjustment
+from inventory_api.domain.count import Count
 from inventory_api.domain.errors import KeyReusedError, UnknownOperationError
 from inventory_api.domain.operation import Operation, OperationState
-from resilience_contracts import AdjustmentCommand, encode
+from resilience_contracts import AdjustmentCommand, CountCommand, encode
 from resilience_runtime import Clock, EventPublisher, PublishError
 
 from .answering import Request
@@ -17,6 +19,8 @@ from .errors import UnavailableError
 from .store import Store
 
 PUBLISH_DEADLINE_S = 2.0
+
+Command = AdjustmentCommand | CountCommand
 
 K = TypeVar("K")
 T = TypeVar("T")
@@ -30,7 +34,7 @@ class Backlog:
         self._operations: OrderedDict[str, Operation] = OrderedDict()
         self._keys: OrderedDict[tuple[str, str], str] = OrderedDict()
 
-    def note(self, command: AdjustmentCommand) -> None:
+    def note(self, command: Command) -> None:
         """Remember a command."""
         operation = Operation(command.command_id, OperationState.ACCEPTED, command.accepted_at)
         _put(self._operations, command.command_id, operation, self._most)
@@ -57,7 +61,7 @@ def fresh_key() -> str:
 
 
 class Commands:
-    """Takes adjustments into the log, and tells where each stands."""
+    """Takes adjustments and counts into the log, and tells where each stands."""
 
     def __init__(
         self, publisher: EventPublisher, store: Store, clock: Clock, source: str, backlog: Backlog
@@ -68,8 +72,8 @@ class Commands:
         self._source = source
         self._backlog = backlog
 
-    async def accept(self, adjustment: Adjustment, request: Request) -> Operation:
-        """Store an adjustment in the log, on every in-sync replica, and return its operation.
+    async def accept(self, write: Adjustment | Count, request: Request) -> Operation:
+        """Store a write in the log, on every in-sync replica, and return its operation.
 
         The same request with the same key is the same command, however often it is stored.
 
@@ -80,7 +84,7 @@ class Commands:
         known = self._backlog.sha256(request.caller, request.key)
         if known is not None and known != request.sha256:
             raise KeyReusedError
-        command = _command(adjustment, request, self._clock)
+        command = _command(write, request, self._clock.now())
         try:
             await self._publisher.publish(*encode(command, self._source), deadline_s=PUBLISH_DEADLINE_S)
         except PublishError as error:
@@ -118,18 +122,31 @@ def _is_ours(command_id: str) -> bool:
         return False
 
 
-def _command(adjustment: Adjustment, request: Request, clock: Clock) -> AdjustmentCommand:
-    identity = f"{request.caller}\n{request.key}\n{request.sha256}"
+def _command(write: Adjustment | Count, request: Request, now: datetime) -> Command:
+    identity = str(uuid5(NAMESPACE_URL, f"{request.caller}\n{request.key}\n{request.sha256}"))
+    if isinstance(write, Count):
+        return CountCommand(
+            command_id=identity,
+            idempotency_key=request.key,
+            request_sha256=request.sha256,
+            sku=write.place.sku,
+            location=write.place.location,
+            counted=write.counted,
+            reference=write.reference,
+            actor=write.actor,
+            occurred_at=write.occurred_at or now,
+            accepted_at=now,
+        )
     return AdjustmentCommand(
-        command_id=str(uuid5(NAMESPACE_URL, identity)),
+        command_id=identity,
         idempotency_key=request.key,
         request_sha256=request.sha256,
-        sku=adjustment.place.sku,
-        location=adjustment.place.location,
-        delta=adjustment.delta,
-        reason=adjustment.reason.value,
-        reference=adjustment.reference,
-        actor=adjustment.actor,
-        occurred_at=adjustment.occurred_at,
-        accepted_at=clock.now(),
+        sku=write.place.sku,
+        location=write.place.location,
+        delta=write.delta,
+        reason=write.reason.value,
+        reference=write.reference,
+        actor=write.actor,
+        occurred_at=write.occurred_at,
+        accepted_at=now,
     )

@@ -9,13 +9,21 @@ from datetime import datetime
 from inventory_api.domain.adjustment import Adjustment, Reason
 from inventory_api.domain.errors import (
     InsufficientStockError,
+    ReservationClosedError,
     ReservationExpiredError,
     Shortage,
     UnknownLocationError,
     UnknownReservationError,
     UnknownSkuError,
 )
-from inventory_api.domain.reservation import HeldLine, Reservation, Settlement, settle, state_after
+from inventory_api.domain.reservation import (
+    HeldLine,
+    Reservation,
+    ReservationState,
+    Settlement,
+    settle,
+    state_after,
+)
 from inventory_api.domain.stock import Line, Place, StockLevel, demand
 
 from .store import Transaction
@@ -103,6 +111,28 @@ async def settle_reservation(
     if taken:
         reservation = await _take(transaction, reservation, settlement, taken, actor=actor, now=now)
     return Seen(reservation, now)
+
+
+async def extend_reservation(
+    transaction: Transaction, reservation_id: str, ttl_s: int
+) -> Seen | ReservationExpiredError:
+    """Let a reservation last `ttl_s` from now, never shorter than before; an expired one as in settling.
+
+    Raises:
+        UnknownReservationError, ReservationClosedError: nothing changes.
+    """
+    reservation = await transaction.levels.lock_reservation(reservation_id)
+    if reservation is None:
+        raise UnknownReservationError
+    now = await transaction.now()
+    state = reservation.state_at(now)
+    if state is ReservationState.EXPIRED:
+        await transaction.reservations.expire(reservation.id)
+        return ReservationExpiredError()
+    if state.final:
+        raise ReservationClosedError(f"the reservation is {state}")
+    until = await transaction.reservations.extend(reservation.id, ttl_s)
+    return Seen(replace(reservation, expires_at=until), now)
 
 
 async def _take(

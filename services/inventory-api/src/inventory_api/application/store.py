@@ -14,10 +14,12 @@ from datetime import datetime
 from typing import Protocol
 
 from inventory_api.domain.adjustment import Adjustment, LedgerEntry
+from inventory_api.domain.count import Since
 from inventory_api.domain.operation import Operation
 from inventory_api.domain.reservation import HeldLine, Reservation, ReservationState, Settlement
 from inventory_api.domain.sku import Location, NewLocation, NewSku, Sku
-from inventory_api.domain.stock import Place, Stock, StockLevel
+from inventory_api.domain.stock import LowLevel, Place, Stock, StockLevel
+from inventory_api.domain.transfer import NewTransfer, Transfer
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,10 @@ class Levels(Protocol):
         """
         ...
 
+    async def low(self, after_id: int, limit: int) -> list[LowLevel]:
+        """Return up to `limit` levels at or under their reorder point, with an id above `after_id`."""
+        ...
+
     async def open(self, place: Place) -> None:
         """Make sure that a known SKU has a level at a known location."""
         ...
@@ -109,6 +115,14 @@ class Levels(Protocol):
         """
         ...
 
+    async def expect(self, level_id: int, delta: int) -> None:
+        """Change what is incoming of a locked level."""
+        ...
+
+    async def set_thresholds(self, level_id: int, safety_stock: int, reorder_point: int) -> None:
+        """Write the thresholds of a locked level."""
+        ...
+
 
 class Reservations(Protocol):
     """Holds and their lines."""
@@ -130,6 +144,10 @@ class Reservations(Protocol):
         """
         ...
 
+    async def extend(self, reservation_id: str, ttl_s: int) -> datetime:
+        """Let a locked reservation last `ttl_s` from now, never shorter than before; return until when."""
+        ...
+
     async def expire(self, reservation_id: str) -> None:
         """Give back what a locked reservation still holds, and close it as EXPIRED."""
         ...
@@ -146,6 +164,37 @@ class Ledger(Protocol):
         self, sku: str | None, location: str | None, after_id: int, limit: int
     ) -> list[LedgerEntry]:
         """Return up to `limit` rows with an id above `after_id`, of a SKU, a location or all."""
+        ...
+
+    async def since(self, level_id: int, moment: datetime) -> Since:
+        """Sum up what happened to a locked level after a moment, by `occurred_at`."""
+        ...
+
+    async def sold(self, level_id: int, reservation_id: str | None, reference: str | None) -> int:
+        """Return what of a locked level was sold and has not come back.
+
+        By the reservation, or else by the reference of sales without one.
+        """
+        ...
+
+    async def note_batch(self, batch_id: str, *, atomic: bool, asked: int, done: int) -> None:
+        """Note how many rows a batch had, and how many were done."""
+        ...
+
+
+class Transfers(Protocol):
+    """Stock on its way. A transfer is locked before the levels that its step changes."""
+
+    async def add(self, new: NewTransfer) -> Transfer:
+        """Add a draft; its SKUs and locations are known to exist."""
+        ...
+
+    async def find(self, transfer_id: str, *, lock: bool = False) -> Transfer | None:
+        """Return a transfer, locked if wanted."""
+        ...
+
+    async def save(self, transfer: Transfer) -> None:
+        """Write the state and the lines of a locked transfer."""
         ...
 
 
@@ -181,6 +230,10 @@ class Commands(Protocol):
         """Write the outcome of a command; one that is there already stays."""
         ...
 
+    async def exceptions(self, after: str, limit: int) -> list[Operation]:
+        """Return up to `limit` commands that wait for a person, with an id above `after`."""
+        ...
+
     async def lock_offset(self, partition: int) -> int:
         """Lock a partition's progress and return the next offset to be applied."""
         ...
@@ -197,6 +250,7 @@ class Transaction(Protocol):
     levels: Levels
     reservations: Reservations
     ledger: Ledger
+    transfers: Transfers
     answers: Answers
     commands: Commands
 

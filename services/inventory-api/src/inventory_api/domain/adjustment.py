@@ -24,15 +24,20 @@ class Reason(StrEnum):
     DAMAGE = "DAMAGE"
     LOSS = "LOSS"
     CORRECTION = "CORRECTION"
+    COUNT = "COUNT"
+    TRANSFER_OUT = "TRANSFER_OUT"
+    TRANSFER_IN = "TRANSFER_IN"
 
 
-_GROWS = frozenset({Reason.RECEIPT, Reason.RETURN})
-_SHRINKS = frozenset({Reason.SALE, Reason.DAMAGE, Reason.LOSS})
+_GROWS = frozenset({Reason.RECEIPT, Reason.RETURN, Reason.TRANSFER_IN})
+_STATED = frozenset({Reason.RECEIPT, Reason.DAMAGE, Reason.CORRECTION})
+"""What a client states in one line; the others follow from sums of lines."""
+_SHRINKS = frozenset({Reason.SALE, Reason.DAMAGE, Reason.LOSS, Reason.TRANSFER_OUT})
 
 
 @dataclass(frozen=True, slots=True)
 class Adjustment:
-    """What is to change. `reservation_id` names the hold that a sale came from."""
+    """What is to change. `reservation_id` names the hold that a sale came from, or goes back to."""
 
     place: Place
     delta: int
@@ -42,10 +47,13 @@ class Adjustment:
     reference: str | None = None
     reservation_id: str | None = None
     command_id: str | None = None
+    transfer_id: str | None = None
+    batch_id: str | None = None
 
     def __post_init__(self) -> None:
-        if not 1 <= abs(self.delta) <= QUANTITY_MAX:
-            raise InvalidAdjustmentError(f"delta is 1 to {QUANTITY_MAX} or its negative")
+        most = QUANTITY_MAX if self.reason in _STATED else ON_HAND_MAX
+        if not 1 <= abs(self.delta) <= most:
+            raise InvalidAdjustmentError(f"delta is 1 to {most} or its negative")
         if self.delta < 0 and self.reason in _GROWS:
             raise InvalidAdjustmentError(f"{self.reason} adds stock: delta must be positive")
         if self.delta > 0 and self.reason in _SHRINKS:

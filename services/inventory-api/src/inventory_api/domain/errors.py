@@ -119,6 +119,53 @@ class NotHeldError(InventoryError):
     code = "not_held"
 
 
+class UnknownTransferError(InventoryError):
+    """No such transfer."""
+
+    code = "transfer_not_found"
+
+
+class InvalidTransferError(InventoryError):
+    """A transfer goes from one location to another."""
+
+    code = "invalid_transfer"
+
+
+class TransferClosedError(InventoryError):
+    """The transfer does not allow this step now."""
+
+    code = "transfer_closed"
+
+
+class NotInTransitError(InventoryError):
+    """The transfer does not have that much in transit."""
+
+    code = "not_in_transit"
+
+
+class NotSoldError(InventoryError):
+    """That much was not sold, or has come back already."""
+
+    code = "not_sold"
+
+
+class VersionMismatchError(InventoryError):
+    """The stock level has changed since it was read."""
+
+    code = "version_mismatch"
+
+
+class BatchRefusedError(InventoryError):
+    """A row cannot be applied, so none was."""
+
+    code = "batch_refused"
+
+    def __init__(self, row: int, cause: InventoryError) -> None:
+        super().__init__(f"row {row}: {cause.detail}")
+        self.row = row
+        self.cause = cause
+
+
 class KeyConflictError(InventoryError):
     """The Idempotency-Key does not go with this request."""
 

@@ -23,10 +23,19 @@ class Action(StrEnum):
     HOLD = "hold"
     SETTLE = "settle"
     ADJUST = "adjust"
+    MOVE = "move"
     READ_IMAGE = "read_image"
     WRITE_IMAGE = "write_image"
     ASSIST = "assist"
     CACHE = "cache"
+    BULK = "bulk"
+    DASHBOARD = "dashboard"
+    REPORT = "report"
+    FORECAST = "forecast"
+    EXPORT = "export"
+    SUPPLY = "supply"
+    SEARCH = "search"
+    RECOMMEND = "recommend"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +57,19 @@ GATES = {
     Action.HOLD: Gate("inventory.reservations", Behaviour.REFUSE),
     Action.SETTLE: Gate("inventory.reservations", Behaviour.SERVE),
     Action.ADJUST: Gate("inventory.adjustments", Behaviour.REDUCED),
+    Action.MOVE: Gate("inventory.adjustments", Behaviour.SERVE),
     Action.READ_IMAGE: Gate("integrations.media", Behaviour.REDUCED),
     Action.WRITE_IMAGE: Gate("integrations.media", Behaviour.REFUSE),
     Action.ASSIST: Gate("integrations.ai_assistant", Behaviour.REDUCED),
     Action.CACHE: Gate("performance.caching", Behaviour.SERVE),
+    Action.BULK: Gate("inventory.bulk_operations", Behaviour.REDUCED),
+    Action.DASHBOARD: Gate("analytics.dashboard", Behaviour.REDUCED),
+    Action.REPORT: Gate("analytics.reports", Behaviour.REFUSE),
+    Action.FORECAST: Gate("analytics.forecasting", Behaviour.REDUCED),
+    Action.EXPORT: Gate("analytics.exports", Behaviour.REFUSE),
+    Action.SUPPLY: Gate("integrations.supplier_orders", Behaviour.REDUCED),
+    Action.SEARCH: Gate("performance.semantic_search", Behaviour.REDUCED),
+    Action.RECOMMEND: Gate("performance.recommendations", Behaviour.REDUCED),
 }
-"""REDUCED is: stock as last known, in buckets; an adjustment into the command log; a placeholder image; a short answer."""
+"""REDUCED is: stock as last known, in buckets; an adjustment into the command log; a placeholder image; a short answer;
+a hundred rows a file; the last dashboard; figures without words; a search by words."""

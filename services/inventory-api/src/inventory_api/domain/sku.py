@@ -11,6 +11,7 @@ import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from enum import StrEnum
 from types import MappingProxyType
 
@@ -78,6 +79,7 @@ class NewSku:
     attributes: Mapping[str, str] = field(default_factory=lambda: _NO_ATTRIBUTES)
     safety_stock: int = 0
     reorder_point: int = 0
+    unit_cost: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,7 @@ class Sku:
     safety_stock: int
     reorder_point: int
     created_at: datetime
+    unit_cost: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)

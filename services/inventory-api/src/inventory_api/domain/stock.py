@@ -45,6 +45,14 @@ class StockLevel:
         return max(0, self.on_hand - self.reserved - self.safety_stock)
 
 
+@dataclass(frozen=True, slots=True)
+class LowLevel:
+    """A level at or under its reorder point, and since when."""
+
+    level: StockLevel
+    since: datetime
+
+
 class Bucket(StrEnum):
     """What may be said of stock when no number may."""
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -15,13 +15,16 @@ from inventory_api.application.commands import fresh_key
 from inventory_api.application.errors import UnavailableError
 from inventory_api.application.store import Answer, Transaction
 from inventory_api.domain.adjustment import Adjustment
+from inventory_api.domain.count import Count
 from inventory_api.domain.errors import InventoryError
 from inventory_api.domain.gate import Action, Behaviour
+from inventory_api.domain.operation import OperationState
 from inventory_api.domain.stock import Place
 
+from .catalogue import Cursor, Limit, read_cursor, write_cursor
 from .errors import refused_answer
 from .rendering import adjustment_answer, operation_out, render, respond
-from .schemas import AdjustmentIn, AdjustmentOut, OperationOut
+from .schemas import AdjustmentIn, AdjustmentOut, OperationOut, OperationPage
 from .services import Key, Services, Serving, admitted, caller_of, identify
 
 router = APIRouter(prefix="/v1", tags=["adjustments"])
@@ -51,11 +54,11 @@ async def add_adjustment(
     asked = identify(request, key or fresh_key(), body)
     assert asked is not None  # noqa: S101 - there is a key
     if behaviour is Behaviour.REDUCED:
-        return respond(await _accept(services, adjustment, asked))
+        return respond(await accept(services, adjustment, asked))
     try:
         done = await _apply(request, services, adjustment, asked)
     except UnavailableError:
-        return respond(await _accept(services, adjustment, asked))
+        return respond(await accept(services, adjustment, asked))
     services.stock.changed([body.sku])
     return respond(done)
 
@@ -72,9 +75,28 @@ async def _apply(request: Request, services: Services, adjustment: Adjustment, a
     return await answer(services.store, asked, work, show)
 
 
-async def _accept(services: Services, adjustment: Adjustment, asked: Asked) -> Answer:
-    operation = await services.commands.accept(adjustment, asked)
+async def accept(services: Services, write: Adjustment | Count, asked: Asked) -> Answer:
+    """Put a write into the command log and answer with its operation."""
+    operation = await services.commands.accept(write, asked)
     return render(operation_out(operation), 202, {"Location": f"/v1/operations/{operation.id}"})
+
+
+@router.get("/operations", response_model=OperationPage)
+async def list_exceptions(
+    services: Serving,
+    status: Annotated[  # noqa: ARG001 - the only list there is, named for what it holds
+        Literal[OperationState.EXCEPTION], Query(description="only those that wait for a person")
+    ] = OperationState.EXCEPTION,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Response:
+    """List the accepted writes that could not be applied, and why."""
+    async with services.store.reading() as transaction:
+        found = await transaction.commands.exceptions(read_cursor(cursor), limit + 1)
+    page = found[:limit]
+    following = write_cursor(page[-1].id) if len(found) > limit else None
+    items = [operation_out(operation) for operation in page]
+    return respond(render(OperationPage(items=items, next_cursor=following)))
 
 
 @router.get("/operations/{operation_id}", response_model=OperationOut)

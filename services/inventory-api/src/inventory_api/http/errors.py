@@ -13,7 +13,7 @@ from starlette.responses import Response
 from inventory_api.application.errors import BusyError, FeatureRefusedError, Refusal, UnavailableError
 from inventory_api.application.store import Answer
 from inventory_api.application.switches import Switches
-from inventory_api.domain.errors import InsufficientStockError, InventoryError
+from inventory_api.domain.errors import BatchRefusedError, InsufficientStockError, InventoryError
 from inventory_api.domain.gate import Action
 from resilience_contracts import format_time
 from resilience_runtime import ProblemDetails
@@ -35,6 +35,13 @@ _STATUS = {
     "reservation_expired": (409, "Reservation expired"),
     "reservation_closed": (409, "Reservation closed"),
     "not_held": (409, "Not held"),
+    "transfer_not_found": (404, "Transfer not found"),
+    "invalid_transfer": (422, "Invalid transfer"),
+    "transfer_closed": (409, "Transfer closed"),
+    "not_in_transit": (409, "Not in transit"),
+    "not_sold": (409, "Not sold"),
+    "version_mismatch": (412, "Version mismatch"),
+    "batch_refused": (409, "Batch refused"),
     "idempotency_key_reused": (422, "Idempotency-Key reused"),
     "idempotency_key_in_flight": (409, "Request in flight"),
 }
@@ -54,6 +61,10 @@ def details_of(error: InventoryError) -> ProblemDetails:
             }
             for shortage in error.shortages
         ]
+    if isinstance(error, BatchRefusedError):
+        cause = details_of(error.cause)
+        status = cause.status
+        members = {"row": error.row, "cause": error.cause.code, **cause.members}
     return ProblemDetails(status, error.code, title, error.detail, members)
 
 

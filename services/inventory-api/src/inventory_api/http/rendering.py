@@ -64,6 +64,7 @@ def sku_out(sku: Sku) -> SkuOut:
         safety_stock=sku.safety_stock,
         reorder_point=sku.reorder_point,
         created_at=sku.created_at,
+        unit_cost=sku.unit_cost,
     )
 
 

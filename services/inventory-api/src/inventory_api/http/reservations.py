@@ -9,7 +9,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from inventory_api.application.answering import answer
-from inventory_api.application.reserving import Seen, find_reservation, reserve, settle_reservation
+from inventory_api.application.reserving import (
+    Seen,
+    extend_reservation,
+    find_reservation,
+    reserve,
+    settle_reservation,
+)
 from inventory_api.application.store import Answer, Transaction
 from inventory_api.domain.errors import InventoryError, ReservationExpiredError
 from inventory_api.domain.gate import Action
@@ -17,6 +23,7 @@ from inventory_api.domain.reservation import Settlement
 from inventory_api.domain.stock import Line, Place
 
 from .errors import refused_answer
+from .move_schemas import ExtensionIn
 from .rendering import render, reservation_out, respond
 from .schemas import LineIn, ReservationIn, ReservationOut, SettlementIn
 from .services import Key, Services, Serving, admitted, caller_of, identify
@@ -99,6 +106,27 @@ async def release(
     return await _settle(
         request, services, reservation_id, Settlement.RELEASE, body=body or SettlementIn(), key=key
     )
+
+
+@router.post(
+    "/{reservation_id}/extend",
+    response_model=ReservationOut,
+    dependencies=[Depends(admitted(Action.HOLD))],
+)
+async def extend(
+    request: Request,
+    services: Serving,
+    reservation_id: str,
+    body: ExtensionIn | None = None,
+    key: Key = None,
+) -> Response:
+    """Let what is held stay held for `ttl_s` from now; never shorter than before."""
+    wanted = body or ExtensionIn()
+
+    async def work(transaction: Transaction) -> Seen | ReservationExpiredError:
+        return await extend_reservation(transaction, reservation_id, wanted.ttl_s)
+
+    return respond(await answer(services.store, identify(request, key, wanted), work, _show(request, 200)))
 
 
 async def _settle(

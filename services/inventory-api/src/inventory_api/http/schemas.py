@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
+from decimal import Decimal
+from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, Field, StrictInt
 
@@ -19,6 +20,7 @@ from .fields import (
     LATEST,
     LINES_MOST,
     TTL_MOST_S,
+    Cost,
     Delta,
     In,
     LocationCode,
@@ -31,6 +33,9 @@ from .fields import (
     Threshold,
 )
 
+StatedReason = Literal[Reason.RECEIPT, Reason.SALE, Reason.DAMAGE, Reason.LOSS, Reason.CORRECTION]
+"""RETURN, COUNT and TRANSFER_* are written by the routes that check what they need."""
+
 
 class SkuIn(In):
     """A SKU to add."""
@@ -42,6 +47,7 @@ class SkuIn(In):
     attributes: dict[Reference, Text] = Field(default={}, max_length=50)
     safety_stock: Threshold = Field(default=0, description="of each new stock level: never promised")
     reorder_point: Threshold = Field(default=0, description="of each new stock level: at or under it is LOW")
+    unit_cost: Cost | None = None
 
 
 class SkuOut(Out):
@@ -55,6 +61,7 @@ class SkuOut(Out):
     safety_stock: int
     reorder_point: int
     created_at: datetime
+    unit_cost: Decimal | None = Field(default=None, description="as text: an amount, never rounded")
 
 
 class SkuPage(Out):
@@ -194,12 +201,12 @@ class ReservationOut(Out):
 
 
 class AdjustmentIn(In):
-    """A change of what is on hand. RECEIPT and RETURN add; SALE, DAMAGE and LOSS take; CORRECTION does either."""
+    """A change of what is on hand. RECEIPT adds; SALE, DAMAGE and LOSS take; CORRECTION does either."""
 
     sku: SkuText
     location: LocationCode
     delta: Delta
-    reason: Reason
+    reason: StatedReason
     reference: Reference | None = Field(default=None, examples=["PO-2211"])
     occurred_at: AwareDatetime | None = Field(
         default=None, ge=EARLIEST, le=LATEST, description="when it happened; by default now"
@@ -246,6 +253,13 @@ class OperationOut(Out):
     finished_at: datetime | None
     code: str | None = Field(description="why it is an exception")
     detail: str | None
+
+
+class OperationPage(Out):
+    """Accepted writes."""
+
+    items: list[OperationOut]
+    next_cursor: str | None
 
 
 class QuestionIn(In):

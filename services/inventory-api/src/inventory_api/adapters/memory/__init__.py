@@ -16,12 +16,14 @@ from inventory_api.application.store import (
     Levels,
     Reservations,
     Transaction,
+    Transfers,
 )
 from resilience_runtime import Clock
 
 from .records import MemoryAnswers, MemoryCommands, MemoryLedger, MemoryReservations
 from .rows import Rows
 from .stock import MemoryCatalogue, MemoryLevels
+from .transfers import MemoryTransfers
 
 
 class MemoryStore:
@@ -66,6 +68,7 @@ class MemoryTransaction:
         self.levels: Levels = MemoryLevels(rows, clock)
         self.reservations: Reservations = MemoryReservations(rows, clock)
         self.ledger: Ledger = MemoryLedger(rows)
+        self.transfers: Transfers = MemoryTransfers(rows, clock)
         self.answers: Answers = MemoryAnswers(rows)
         self.commands: Commands = MemoryCommands(rows)
 

@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 from uuid import uuid4
 
 from inventory_api.application.store import Kept
-from inventory_api.domain.adjustment import LedgerEntry
+from inventory_api.domain.adjustment import LedgerEntry, Reason
+from inventory_api.domain.count import Since
 from inventory_api.domain.operation import Operation
 from inventory_api.domain.reservation import HeldLine, Reservation, ReservationState, Settlement
 from resilience_runtime import Clock
@@ -50,6 +51,13 @@ class MemoryReservations:
         """Do as the port says."""
         column = _COLUMN[settlement]
         return self._move(reservation_id, quantities, column)
+
+    async def extend(self, reservation_id: str, ttl_s: int) -> datetime:
+        """Do as the port says."""
+        reservation = self._rows.reservations[reservation_id]
+        until = max(reservation.expires_at, self._clock.now() + timedelta(seconds=ttl_s))
+        self._rows.reservations[reservation_id] = replace(reservation, expires_at=until)
+        return until
 
     async def expire(self, reservation_id: str) -> None:
         """Do as the port says."""
@@ -99,6 +107,22 @@ class MemoryLedger:
             if sku in {None, entry.place.sku} and location in {None, entry.place.location}
         ][:limit]
 
+    async def since(self, level_id: int, moment: datetime) -> Since:
+        """Do as the port says."""
+        place = self._rows.level(level_id).place
+        later = [e for e in self._rows.ledger if e.place == place and e.occurred_at > moment]
+        return Since(sum(e.delta for e in later), any(e.reason is Reason.COUNT for e in later))
+
+    async def sold(self, level_id: int, reservation_id: str | None, reference: str | None) -> int:
+        """Do as the port says."""
+        place, entries = self._rows.level(level_id).place, {e.id: e for e in self._rows.ledger}
+        found = [entries[number] for number, reservation in self._rows.sales if reservation == reservation_id]
+        of_place = [e for e in found if e.place == place and (reservation_id or e.reference == reference)]
+        return -sum(e.delta for e in of_place)
+
+    async def note_batch(self, batch_id: str, *, atomic: bool, asked: int, done: int) -> None:
+        """Do nothing: nobody audits memory."""
+
 
 class MemoryAnswers:
     """Kept answers."""
@@ -128,6 +152,12 @@ class MemoryCommands:
     async def finish(self, operation: Operation, command_json: str) -> None:  # noqa: ARG002 - kept for people, who do not read memory
         """Do as the port says."""
         self._rows.operations.setdefault(operation.id, operation)
+
+    async def exceptions(self, after: str, limit: int) -> list[Operation]:
+        """Do as the port says."""
+        operations = self._rows.operations
+        names = sorted(name for name, operation in operations.items() if operation.code and name > after)
+        return [operations[name] for name in names][:limit]
 
     async def lock_offset(self, partition: int) -> int:
         """Do as the port says."""

@@ -11,6 +11,7 @@ from inventory_api.domain.operation import Operation
 from inventory_api.domain.reservation import Reservation
 from inventory_api.domain.sku import Location, Sku
 from inventory_api.domain.stock import Place, StockLevel
+from inventory_api.domain.transfer import Transfer
 
 
 @dataclass(slots=True)
@@ -22,6 +23,8 @@ class Rows:
     levels: dict[Place, StockLevel] = field(default_factory=dict)
     reservations: dict[str, Reservation] = field(default_factory=dict)
     ledger: list[LedgerEntry] = field(default_factory=list)
+    sales: list[tuple[int, str | None]] = field(default_factory=list)
+    transfers: dict[str, Transfer] = field(default_factory=dict)
     answers: dict[tuple[str, str], Kept] = field(default_factory=dict)
     operations: dict[str, Operation] = field(default_factory=dict)
     offsets: dict[int, int] = field(default_factory=dict)

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from datetime import datetime
 
-from inventory_api.domain.adjustment import Adjustment, LedgerEntry, check_change
+from inventory_api.domain.adjustment import Adjustment, LedgerEntry, Reason, check_change
 from inventory_api.domain.errors import LocationExistsError, SkuExistsError
 from inventory_api.domain.reservation import Reservation
 from inventory_api.domain.sku import Location, NewLocation, NewSku, Sku, fold
-from inventory_api.domain.stock import Place, Stock, StockLevel
+from inventory_api.domain.stock import LowLevel, Place, Stock, StockLevel
 from resilience_runtime import Clock
 
 from .rows import Rows
@@ -82,6 +82,12 @@ class MemoryLevels:
             for name, sku in known.items()
         }
 
+    async def low(self, after_id: int, limit: int) -> list[LowLevel]:
+        """Do as the port says."""
+        levels = sorted(self._rows.levels.values(), key=lambda level: level.id)
+        found = [level for level in levels if level.available <= level.reorder_point and level.id > after_id]
+        return [LowLevel(level, level.updated_at) for level in found[:limit]]
+
     async def open(self, place: Place) -> None:
         """Do as the port says."""
         if place not in self._rows.levels:
@@ -140,4 +146,21 @@ class MemoryLevels:
             recorded_at=now,
         )
         self._rows.ledger.append(entry)
+        if adjustment.reason in {Reason.SALE, Reason.RETURN}:
+            self._rows.sales.append((entry.id, adjustment.reservation_id))
         return entry
+
+    async def expect(self, level_id: int, delta: int) -> None:
+        """Do as the port says."""
+        level = self._rows.level(level_id)
+        self._write(replace(level, incoming=level.incoming + delta))
+
+    async def set_thresholds(self, level_id: int, safety_stock: int, reorder_point: int) -> None:
+        """Do as the port says."""
+        level = self._rows.level(level_id)
+        self._write(replace(level, safety_stock=safety_stock, reorder_point=reorder_point))
+
+    def _write(self, level: StockLevel) -> None:
+        self._rows.levels[level.place] = replace(
+            level, version=level.version + 1, updated_at=self._clock.now()
+        )

@@ -14,9 +14,10 @@ from inventory_api.domain.sku import Location, LocationKind, NewLocation, NewSku
 from .session import Session
 
 _ADD_SKU = text("""
-    INSERT INTO skus (sku, sku_fold, name, category, barcodes, attributes, safety_stock, reorder_point)
+    INSERT INTO skus (sku, sku_fold, name, category, barcodes, attributes, safety_stock, reorder_point,
+                      unit_cost)
     VALUES (:sku, :fold, :name, :category, CAST(:barcodes AS text[]), CAST(:attributes AS jsonb),
-            :safety_stock, :reorder_point)
+            :safety_stock, :reorder_point, :unit_cost)
     ON CONFLICT DO NOTHING
     RETURNING *
 """)
@@ -85,6 +86,7 @@ def _sku_values(new: NewSku) -> dict[str, Any]:
         "attributes": json.dumps(dict(new.attributes)),
         "safety_stock": new.safety_stock,
         "reorder_point": new.reorder_point,
+        "unit_cost": new.unit_cost,
     }
 
 
@@ -99,6 +101,7 @@ def sku_of(row: RowMapping) -> Sku:
         safety_stock=row["safety_stock"],
         reorder_point=row["reorder_point"],
         created_at=row["created_at"],
+        unit_cost=row["unit_cost"],
     )
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from sqlalchemy import text
+from sqlalchemy import RowMapping, text
 
 from inventory_api.domain.operation import Operation, OperationState
 
 from .session import Session
 
 _OPERATION = text("SELECT * FROM operations WHERE command_id = :id")
+_EXCEPTIONS = text("""
+    SELECT * FROM operations WHERE state = 'exception' AND command_id > :after ORDER BY command_id LIMIT :limit
+""")
 _FINISH = text("""
     INSERT INTO operations (command_id, state, code, detail, command, accepted_at)
     VALUES (:id, :state, :code, :detail, CAST(:command AS jsonb), :accepted_at)
@@ -30,16 +33,12 @@ class SqlCommands:
     async def operation(self, command_id: str) -> Operation | None:
         """Return a command's outcome."""
         row = (await self._session.execute(_OPERATION, {"id": command_id})).mappings().first()
-        if row is None:
-            return None
-        return Operation(
-            id=row["command_id"],
-            state=OperationState(row["state"]),
-            accepted_at=row["accepted_at"],
-            finished_at=row["finished_at"],
-            code=row["code"],
-            detail=row["detail"],
-        )
+        return _operation_of(row) if row else None
+
+    async def exceptions(self, after: str, limit: int) -> list[Operation]:
+        """Return a page of commands that wait for a person."""
+        rows = await self._session.execute(_EXCEPTIONS, {"after": after, "limit": limit})
+        return [_operation_of(row) for row in rows.mappings()]
 
     async def finish(self, operation: Operation, command_json: str) -> None:
         """Write a command's outcome; the first one stays."""
@@ -61,3 +60,14 @@ class SqlCommands:
     async def move_offset(self, partition: int, next_offset: int) -> None:
         """Write a partition's progress."""
         await self._session.execute(_MOVE, {"partition": partition, "next_offset": next_offset})
+
+
+def _operation_of(row: RowMapping) -> Operation:
+    return Operation(
+        id=row["command_id"],
+        state=OperationState(row["state"]),
+        accepted_at=row["accepted_at"],
+        finished_at=row["finished_at"],
+        code=row["code"],
+        detail=row["detail"],
+    )

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from sqlalchemy import RowMapping, text
 
 from inventory_api.domain.adjustment import LedgerEntry, Reason
+from inventory_api.domain.count import Since
 from inventory_api.domain.stock import Place
 
 from .session import Session
@@ -18,6 +21,25 @@ _ENTRIES = text("""
       AND (CAST(:location AS text) IS NULL OR p.code = :location)
     ORDER BY e.id LIMIT :limit
 """)
+
+_SINCE = text("""
+    SELECT COALESCE(sum(delta), 0)::bigint AS delta, COALESCE(bool_or(reason = 'COUNT'), false) AS counted_again
+    FROM ledger WHERE level_id = :level_id AND occurred_at > :moment
+""")
+_SOLD = text("""
+    SELECT COALESCE(-sum(delta), 0)::bigint FROM ledger
+    WHERE level_id = :level_id AND reason IN ('SALE', 'RETURN') AND reference = :reference
+      AND reservation_id IS NULL
+""")
+_SOLD_OF_RESERVATION = text("""
+    SELECT COALESCE(-sum(delta), 0)::bigint FROM ledger
+    WHERE level_id = :level_id AND reason IN ('SALE', 'RETURN')
+      AND reference = (SELECT owner_ref FROM reservations WHERE id = CAST(:reservation_id AS uuid))
+      AND reservation_id = CAST(:reservation_id AS uuid)
+""")
+_NOTE_BATCH = text(
+    "INSERT INTO batches (id, atomic, asked, done) VALUES (CAST(:id AS uuid), :atomic, :asked, :done)"
+)
 
 
 class SqlLedger:
@@ -33,6 +55,24 @@ class SqlLedger:
         values = {"after": after_id, "sku": sku, "location": location, "limit": limit}
         rows = await self._session.execute(_ENTRIES, values)
         return [entry_of(row, Place(row["sku"], row["code"])) for row in rows.mappings()]
+
+    async def since(self, level_id: int, moment: datetime) -> Since:
+        """Sum up what happened after a moment."""
+        row = (await self._session.execute(_SINCE, {"level_id": level_id, "moment": moment})).one()
+        return Since(row.delta, row.counted_again)
+
+    async def sold(self, level_id: int, reservation_id: str | None, reference: str | None) -> int:
+        """Return what was sold and has not come back."""
+        if reservation_id is None:
+            values: dict[str, object] = {"level_id": level_id, "reference": reference}
+            return int((await self._session.execute(_SOLD, values)).scalar_one())
+        values = {"level_id": level_id, "reservation_id": reservation_id}
+        return int((await self._session.execute(_SOLD_OF_RESERVATION, values)).scalar_one())
+
+    async def note_batch(self, batch_id: str, *, atomic: bool, asked: int, done: int) -> None:
+        """Note a batch."""
+        values = {"id": batch_id, "atomic": atomic, "asked": asked, "done": done}
+        await self._session.execute(_NOTE_BATCH, values)
 
 
 def entry_of(row: RowMapping, place: Place) -> LedgerEntry:

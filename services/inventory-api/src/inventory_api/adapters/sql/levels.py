@@ -12,7 +12,7 @@ from sqlalchemy import RowMapping, text
 
 from inventory_api.domain.adjustment import Adjustment, LedgerEntry, check_change
 from inventory_api.domain.reservation import Reservation, ReservationState
-from inventory_api.domain.stock import ON_HAND_MAX, Place, Stock, StockLevel
+from inventory_api.domain.stock import ON_HAND_MAX, LowLevel, Place, Stock, StockLevel
 
 from .catalogue import sku_of
 from .ledger import entry_of
@@ -22,6 +22,7 @@ from .session import Session
 # statement_timestamp() is stable, so that the index on expires_at serves; clock_timestamp() would read every hold.
 _STOCK = text("""
     SELECT s.sku, s.name, s.category, s.barcodes, s.attributes, s.safety_stock, s.reorder_point, s.created_at,
+           s.unit_cost,
            l.id AS level_id, p.code, l.on_hand, l.incoming, l.version, l.updated_at,
            l.safety_stock AS level_safety, l.reorder_point AS level_reorder,
            l.reserved - COALESCE((
@@ -33,6 +34,15 @@ _STOCK = text("""
     LEFT JOIN locations p ON p.id = l.location_id
     WHERE s.sku = ANY(CAST(:skus AS text[]))
     ORDER BY s.sku, p.code
+""")
+_LOW = text("""
+    SELECT l.id AS level_id, s.sku, p.code, l.on_hand, l.reserved, l.incoming, l.version, l.updated_at,
+           l.safety_stock AS level_safety, l.reorder_point AS level_reorder, w.since
+    FROM low_stock w
+    JOIN stock_levels l ON l.id = w.level_id
+    JOIN skus s ON s.id = l.sku_id
+    JOIN locations p ON p.id = l.location_id
+    WHERE w.level_id > :after ORDER BY w.level_id LIMIT :limit
 """)
 _OPEN = text("""
     INSERT INTO stock_levels (sku_id, location_id, safety_stock, reorder_point)
@@ -90,11 +100,21 @@ _CHANGE = text("""
         RETURNING id, ledger_sequence, on_hand
     )
     INSERT INTO ledger (level_id, sequence, delta, before, after, reason, reference, actor, reservation_id,
-                        command_id, occurred_at)
+                        command_id, transfer_id, batch_id, occurred_at)
     SELECT id, ledger_sequence, CAST(:delta AS bigint), on_hand - CAST(:delta AS bigint), on_hand, :reason,
-           :reference, :actor, CAST(:reservation_id AS uuid), :command_id, :occurred_at
+           :reference, :actor, CAST(:reservation_id AS uuid), :command_id, CAST(:transfer_id AS uuid),
+           CAST(:batch_id AS uuid), :occurred_at
     FROM changed
     RETURNING *
+""")
+_EXPECT = text("""
+    UPDATE stock_levels SET incoming = incoming + :delta, version = version + 1, updated_at = clock_timestamp()
+    WHERE id = :level_id
+""")
+_SET_THRESHOLDS = text("""
+    UPDATE stock_levels SET safety_stock = :safety_stock, reorder_point = :reorder_point,
+        version = version + 1, updated_at = clock_timestamp()
+    WHERE id = :level_id
 """)
 _COUNTERS = text("SELECT on_hand, reserved FROM stock_levels WHERE id = :level_id")
 
@@ -109,6 +129,11 @@ class SqlLevels:
         """Return the stock of those SKUs that exist."""
         rows = (await self._session.execute(_STOCK, {"skus": list(skus)})).mappings().all()
         return {sku: _stock_of(list(group), as_of) for sku, group in groupby(rows, itemgetter("sku"))}
+
+    async def low(self, after_id: int, limit: int) -> list[LowLevel]:
+        """Return a page of the list that the database keeps."""
+        rows = await self._session.execute(_LOW, {"after": after_id, "limit": limit})
+        return [LowLevel(_level_of(row), row["since"]) for row in rows.mappings()]
 
     async def open(self, place: Place) -> None:
         """Make sure that the place has a level."""
@@ -161,6 +186,8 @@ class SqlLevels:
             "actor": adjustment.actor,
             "reservation_id": adjustment.reservation_id,
             "command_id": adjustment.command_id,
+            "transfer_id": adjustment.transfer_id,
+            "batch_id": adjustment.batch_id,
             "occurred_at": adjustment.occurred_at,
         }
         row = (await self._session.execute(_CHANGE, values)).mappings().first()
@@ -169,6 +196,15 @@ class SqlLevels:
             check_change(adjustment.place, counters.on_hand, counters.reserved, adjustment.delta)
             raise AssertionError("the guarded update and check_change disagree")
         return entry_of(row, adjustment.place)
+
+    async def expect(self, level_id: int, delta: int) -> None:
+        """Change what is incoming."""
+        await self._session.execute(_EXPECT, {"level_id": level_id, "delta": delta})
+
+    async def set_thresholds(self, level_id: int, safety_stock: int, reorder_point: int) -> None:
+        """Write the thresholds."""
+        values = {"level_id": level_id, "safety_stock": safety_stock, "reorder_point": reorder_point}
+        await self._session.execute(_SET_THRESHOLDS, values)
 
 
 def is_uuid(text_: str) -> bool:

@@ -64,6 +64,18 @@ _EXPIRE = text("""
     SET reserved = l.reserved - gone.held, version = l.version + 1, updated_at = clock_timestamp()
     FROM gone WHERE l.id = gone.level_id
 """)
+_EXTEND = text("""
+    WITH extended AS (
+        UPDATE reservations
+        SET expires_at = greatest(expires_at, clock_timestamp() + make_interval(secs => :ttl_s))
+        WHERE id = CAST(:id AS uuid)
+        RETURNING id, expires_at
+    ), lines AS (
+        UPDATE reservation_lines r SET expires_at = extended.expires_at FROM extended
+        WHERE r.reservation_id = extended.id
+    )
+    SELECT expires_at FROM extended
+""")
 _CLOSE = text("UPDATE reservations SET state = :state WHERE id = CAST(:id AS uuid)")
 
 
@@ -102,6 +114,12 @@ class SqlReservations:
         values = {"id": reservation_id, "ids": list(quantities), "quantities": list(quantities.values())}
         await self._session.execute(_SETTLEMENTS[settlement], values)
         return await self._lines(reservation_id)
+
+    async def extend(self, reservation_id: str, ttl_s: int) -> datetime:
+        """Move the end of a reservation and of its lines."""
+        values = {"id": reservation_id, "ttl_s": float(ttl_s)}
+        until: datetime = (await self._session.execute(_EXTEND, values)).scalar_one()
+        return until
 
     async def expire(self, reservation_id: str) -> None:
         """Give back all that is held, and close."""

@@ -16,6 +16,7 @@ from inventory_api.application.store import (
     Levels,
     Reservations,
     Transaction,
+    Transfers,
 )
 
 from .answers import SqlAnswers
@@ -26,6 +27,7 @@ from .ledger import SqlLedger
 from .levels import SqlLevels
 from .reservations import SqlReservations
 from .session import Session
+from .transfers import SqlTransfers
 
 _NOW = text("SELECT clock_timestamp()")
 
@@ -39,6 +41,7 @@ class SqlTransaction:
         self.levels: Levels = SqlLevels(session)
         self.reservations: Reservations = SqlReservations(session)
         self.ledger: Ledger = SqlLedger(session)
+        self.transfers: Transfers = SqlTransfers(session)
         self.answers: Answers = SqlAnswers(session)
         self.commands: Commands = SqlCommands(session)
 
