@@ -60,7 +60,11 @@ class EngineProcess:
     def start(self) -> EngineProcess:
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "degradation_engine"], env=self._env, stdout=log, stderr=log
+                [sys.executable, "-m", "degradation_engine"],
+                cwd=self.log.parent,
+                env=self._env,
+                stdout=log,
+                stderr=log,
             )
         return self
 
@@ -82,6 +86,11 @@ class EngineProcess:
         except subprocess.TimeoutExpired:
             self.kill()
             raise
+
+    @property
+    def written(self) -> list[str]:
+        """Names of what it left in its working directory, its log aside."""
+        return [path.name for path in self.log.parent.iterdir() if path != self.log]
 
     def rss_mb(self) -> float:
         return float(psutil.Process(self.process.pid).memory_info().rss) / 1e6

@@ -78,6 +78,7 @@ async def test_an_outage_becomes_a_level_and_ends(bootstrap: str, engine: Engine
         monitor.down[scope].clear()
         await ear.until(lambda: ear.states(scope)[-1].known_level is Level.OPTIMAL)
 
+        await ear.until(lambda: len(ear.changes(scope)) >= 4)
         changes = [(change.from_level, change.to_level) for change in ear.changes(scope)]
         assert changes == [
             ("OPTIMAL", "MINIMAL"),
@@ -89,6 +90,7 @@ async def test_an_outage_becomes_a_level_and_ends(bootstrap: str, engine: Engine
     assert await engine.status("/health/live") == 200
     assert await engine.metric("degradation_engine_level_changes_total") >= 4
     assert engine.rss_mb() < RSS_LIMIT_MB
+    assert engine.written == ["policy.yaml"], "a container's file system is read-only"
 
 
 async def test_garbage_stops_nothing_and_ends_in_the_dead_letters(

@@ -9,16 +9,16 @@ for the next one, which it does only after everything that follows from the last
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from random import Random
 from typing import Any
 
 import faust
 import structlog
+from aiokafka import ConsumerRecord
 from aiokafka.errors import KafkaError
 from faust.contrib.asgi import bind_to_running_loop
 from faust.types import TP, ConsumerT, StreamT
-from faust.types import Message as FaustMessage
 from mode import CrashingSupervisor
 
 from resilience_contracts import Topic
@@ -27,6 +27,7 @@ from resilience_runtime.bus import Message
 from resilience_runtime.clock import Clock
 
 from .adapters.shelf import Shelf, read_shelf
+from .batch import Batch, BatchTransport
 from .ownership import Ownership
 
 log = structlog.get_logger(__name__)
@@ -37,7 +38,6 @@ STOP_S = 4.5
 TICK_S = 1.0
 LAG_LIMIT = 1000
 SILENT_AFTER_S = 30.0
-SECOND_MS = 1000
 ENDS_S = 5.0
 FIRST_RETRY_S, LAST_RETRY_S = 0.5, 10.0
 SHELF_ATTEMPTS = 3
@@ -58,6 +58,7 @@ SETTINGS: dict[str, Any] = {
     "broker_max_poll_interval": 60,
     "broker_commit_interval": 1,
     "broker_commit_livelock_soft_timeout": 60,
+    "stream_buffer_maxsize": 8,
     "consumer_auto_offset_reset": "earliest",
     "producer_acks": -1,
     "producer_request_timeout": 10,
@@ -70,6 +71,11 @@ SETTINGS: dict[str, Any] = {
 
 class StreamEnded(Exception):  # noqa: N818 - what happened
     """Faust stopped by itself; the process ends, and its supervisor starts it again."""
+
+
+class _App(faust.App):
+    def _create_directories(self) -> None:
+        """Write nothing: there are no tables, and the working directory may be read-only."""
 
 
 class Stream:
@@ -140,12 +146,13 @@ class Stream:
                 return app
 
     def _build(self) -> faust.App:
-        app = faust.App(
+        app = _App(
             GROUP,
             broker=[f"kafka://{server.strip()}" for server in self._bootstrap.split(",")],
             consumer_group_instance_id=self._member_id,
             **SETTINGS,
         )
+        app.transport = BatchTransport(app.conf.broker_consumer, app)
         topic = app.topic(str(Topic.HEALTH), key_type=bytes, value_type=bytes, allow_empty=True)
         app.agent(topic, name="health", concurrency=1)(self._take_all)
         app.timer(TICK_S)(self._tick)
@@ -163,8 +170,13 @@ class Stream:
 
     async def _take_all(self, stream: StreamT[bytes]) -> None:
         async for event in stream.events():
-            await self._ownership.take(_message(event.message))
-            self._taken[event.message.partition] = event.message.offset + 1
+            if isinstance(event.message, Batch):
+                await self._take(event.message)
+
+    async def _take(self, batch: Batch) -> None:
+        await self._ownership.take(batch.partition, [_message(record) for record in batch.records])
+        batch.taken = True
+        self._taken[batch.partition] = batch.offset + 1
 
     async def _tick(self) -> None:
         self._ticked_s = self._clock.monotonic()
@@ -210,14 +222,13 @@ async def _stop(app: faust.App) -> None:
         log.warning("Faust did not stop cleanly", reason=str(error) or type(error).__name__)
 
 
-def _message(message: FaustMessage) -> Message:
-    headers = message.headers or ()
+def _message(record: ConsumerRecord) -> Message:
     return Message(
-        message.topic,
-        message.key,
-        message.value,
-        tuple(headers.items() if isinstance(headers, Mapping) else headers),
-        message.partition,
-        message.offset,
-        int(message.timestamp * SECOND_MS),
+        record.topic,
+        record.key,
+        record.value,
+        record.headers,
+        record.partition,
+        record.offset,
+        record.timestamp,
     )
