@@ -16,12 +16,16 @@ from redis.asyncio import Redis
 from inventory_api import metrics as rows
 from inventory_api.adapters import cache
 from inventory_api.adapters.applier import Applier, Source
+from inventory_api.adapters.auditing import Auditing
 from inventory_api.adapters.backlog import note_commands
 from inventory_api.adapters.breakers import BreakerReports, Identity, Returning, build_breakers, deadline_s
 from inventory_api.adapters.feed import TOPICS, LevelFeed
 from inventory_api.adapters.images import Bucket, S3Images
+from inventory_api.adapters.relay import Relay
 from inventory_api.adapters.shared_quota import SharedQuota
 from inventory_api.adapters.sql.database import Database, Limits, connect
+from inventory_api.adapters.sql.imports import SqlImports
+from inventory_api.adapters.sql.office import Office
 from inventory_api.adapters.sql.schema import Schema
 from inventory_api.adapters.sql.store import SqlStore
 from inventory_api.adapters.sql.tidying import Tidying
@@ -29,13 +33,15 @@ from inventory_api.adapters.writer import Model, OpenAIWriter
 from inventory_api.application.assistant import Assistant
 from inventory_api.application.commands import Backlog, Commands
 from inventory_api.application.images import Images
+from inventory_api.application.importing import Imports
 from inventory_api.application.stock_reader import Ages, StockReader
 from inventory_api.application.switches import Switches
 from inventory_api.domain.quota import Quota
 from inventory_api.http.access import Door
-from inventory_api.http.app import build
+from inventory_api.http.app import LONG_BODIES, build, open_office
+from inventory_api.http.back_office import BackOffice
 from inventory_api.http.doors import guards
-from inventory_api.http.rendering import adjustment_answer
+from inventory_api.http.move_rendering import applied_answer
 from inventory_api.http.services import Services
 from inventory_api.readiness import Startup
 from inventory_api.settings import Settings
@@ -108,6 +114,8 @@ async def inventory(settings: Settings, policy: Policy) -> int:
         schema = Schema(database_url, clock, Backoff(rng, most_s=5.0))
         services = _services(settings, outside, breakers, kafka, publisher)
         applier = _applier(settings, services, kafka)
+        relay = Relay(database_url, publisher, _source(settings), clock)
+        auditing = Auditing(database_url, settings.audit_interval_s, clock)
         identity = Identity(settings.resilience_scope, settings.instance, token_hex(4), _source(settings))
         reports = BreakerReports(breakers, policy, identity, clock, kafka.offer)
         startup = Startup(clock, settings.ready_after_s, lambda: schema.tried)
@@ -116,7 +124,14 @@ async def inventory(settings: Settings, policy: Policy) -> int:
         metrics = build_registry(rows.METRICS)
         rows.watch_door(metrics, door)
         rows.watch(
-            metrics, services=services, applier=applier, reports=reports, queue=kafka.queue, schema=schema
+            metrics,
+            services=services,
+            applier=applier,
+            relay=relay,
+            auditing=auditing,
+            reports=reports,
+            queue=kafka.queue,
+            schema=schema,
         )
         app = build(
             services,
@@ -125,6 +140,7 @@ async def inventory(settings: Settings, policy: Policy) -> int:
             rows.observe_requests(metrics),
             guards=guards(door, settings.cors_origins),
         )
+        open_office(app, _office(settings, services, breakers["postgresql"]))
         return await run(
             serve(app, settings.host, settings.port),
             serve_metrics(metrics, settings.host, settings.metrics_port),
@@ -136,6 +152,8 @@ async def inventory(settings: Settings, policy: Policy) -> int:
             kafka.queue.run(),
             reports.run(),
             applier.run(),
+            relay.run(),
+            auditing.run(),
             Tidying(outside.database, clock).run(),
             SharedQuota(door.quota, outside.redis, breakers["redis"], clock).run(),
             *(task.run() for task in _returning(outside, breakers, clock)),
@@ -209,11 +227,16 @@ def _applier(settings: Settings, services: Services, kafka: Kafka) -> Applier:
     return Applier(
         source,
         services.store,
-        render=adjustment_answer,
+        render=applied_answer,
         letters=kafka.letters,
         clock=services.clock,
         changed=services.stock.changed,
     )
+
+
+def _office(settings: Settings, services: Services, breaker: CircuitBreaker) -> BackOffice:
+    office = Office(settings.database_url.get_secret_value(), breaker, settings.instance)
+    return BackOffice(imports=Imports(SqlImports(office), services.switches, services.stock.all_changed))
 
 
 def _door(settings: Settings, clock: Clock) -> Door:
@@ -221,7 +244,8 @@ def _door(settings: Settings, clock: Clock) -> Door:
     anonymous = frozenset(scope.value for scope in settings.anonymous_scopes)
     if settings.api_keys_file is None and not anonymous:
         log.warning("nobody may call /v1: set API_KEYS_FILE, or ANONYMOUS_SCOPES on a private machine")
-    return Door(KeyRing.load(settings.api_keys_file), anonymous, quota, clock)
+    keys, long_bodies = KeyRing.load(settings.api_keys_file), frozenset(LONG_BODIES)
+    return Door(keys, anonymous, quota, clock, long_bodies)
 
 
 def _source(settings: Settings) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 
 import structlog
 from starlette.requests import ClientDisconnect, Request
@@ -24,10 +25,13 @@ def unexpected(incident: str) -> ProblemDetails:
 class Guard:
     """Answers 413 for a body that is too long and 500, logged once, for what nothing else caught."""
 
-    def __init__(self, app: ASGIApp, respond: ErrorShape, max_body_bytes: int) -> None:
+    def __init__(
+        self, app: ASGIApp, respond: ErrorShape, max_body_bytes: int, longer: Mapping[str, int]
+    ) -> None:
         self._app = app
         self._respond = respond
         self._max_body_bytes = max_body_bytes
+        self._longer = longer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -35,10 +39,11 @@ class Guard:
             await self._app(scope, receive, send)
             return
         request = Request(scope)
-        if _declared_length(request) > self._max_body_bytes:
-            await self._respond(request, self._too_large())(scope, receive, send)
+        most = self._longer.get(scope["path"], self._max_body_bytes)
+        if _declared_length(request) > most:
+            await self._respond(request, _too_large(most))(scope, receive, send)
             return
-        await self._guarded(request, self._counted(receive), send)
+        await self._guarded(request, _counted(receive, most), send)
 
     async def _guarded(self, request: Request, receive: Receive, send: Send) -> None:
         started = False
@@ -58,22 +63,24 @@ class Guard:
             if not started:
                 await self._respond(request, unexpected(incident))(request.scope, receive, send)
 
-    def _counted(self, receive: Receive) -> Receive:
-        read = 0
 
-        async def counted() -> Message:
-            nonlocal read
-            message = await receive()
-            read += len(message.get("body", b""))
-            if read > self._max_body_bytes:
-                raise Problem(413, self._too_large().code, self._too_large().detail)
-            return message
+def _counted(receive: Receive, most: int) -> Receive:
+    read = 0
 
-        return counted
+    async def counted() -> Message:
+        nonlocal read
+        message = await receive()
+        read += len(message.get("body", b""))
+        if read > most:
+            raise Problem(413, _too_large(most).code, _too_large(most).detail)
+        return message
 
-    def _too_large(self) -> ProblemDetails:
-        detail = f"The body is longer than {self._max_body_bytes} bytes."
-        return ProblemDetails(413, "content_too_large", "Content Too Large", detail)
+    return counted
+
+
+def _too_large(most: int) -> ProblemDetails:
+    detail = f"The body is longer than {most} bytes."
+    return ProblemDetails(413, "content_too_large", "Content Too Large", detail)
 
 
 def _declared_length(request: Request) -> int:

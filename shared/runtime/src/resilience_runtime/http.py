@@ -41,6 +41,7 @@ def build_app(
     liveness: Check = _fine,
     startup: Check | None = None,
     max_body_bytes: int = MAX_BODY_BYTES,
+    longer_bodies: Mapping[str, int] | None = None,
     error_shapes: Mapping[str, ErrorShape] | None = None,
     **fastapi: Any,
 ) -> FastAPI:
@@ -50,6 +51,7 @@ def build_app(
         title: name of the API.
         version: of the API.
         max_body_bytes: longest body that is read; a longer one is 413.
+        longer_bodies: the longest of single paths, where it is another.
         readiness: asked by `/health/ready`, which answers 200 or 503.
         liveness: asked by `/health/live`; not ready here means that the process should be restarted.
         startup: asked by `/health/startup`, if given.
@@ -60,7 +62,7 @@ def build_app(
     app = FastAPI(title=title, version=version, redirect_slashes=False, **fastapi)
     respond = _responder(error_shapes or {})
     _handle_errors(app, respond)
-    app.add_middleware(Guard, respond=respond, max_body_bytes=max_body_bytes)
+    app.add_middleware(Guard, respond=respond, max_body_bytes=max_body_bytes, longer=longer_bodies or {})
     _add_health(app, {"live": liveness, "ready": readiness, **({"startup": startup} if startup else {})})
     return app
 

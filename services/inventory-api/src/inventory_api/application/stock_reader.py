@@ -74,6 +74,7 @@ class StockMemory:
         self._most = most
         self._stocks: OrderedDict[str, Stock] = OrderedDict()
         self._changed: OrderedDict[str, datetime] = OrderedDict()
+        self._all_changed = _NEVER
 
     def __len__(self) -> int:
         return len(self._stocks)
@@ -101,9 +102,13 @@ class StockMemory:
         if len(self._changed) > self._most:
             self._changed.popitem(last=False)
 
+    def all_changed(self, at: datetime) -> None:
+        """Note it of every SKU."""
+        self._all_changed = at
+
     def changed_at(self, sku: str) -> datetime:
         """Return when a SKU was last changed by this process."""
-        return self._changed.get(sku, _NEVER)
+        return max(self._changed.get(sku, _NEVER), self._all_changed)
 
 
 class StockReader:
@@ -132,6 +137,10 @@ class StockReader:
         now = self._clock.now()
         for sku in skus:
             self.memory.changed(sku, now)
+
+    def all_changed(self) -> None:
+        """Be told of a change that may be of any SKU."""
+        self.memory.all_changed(self._clock.now())
 
     async def one(self, sku: str) -> Reading:
         """Return a SKU's stock; as `many`.

@@ -11,10 +11,23 @@ from starlette.middleware import Middleware
 
 from resilience_runtime import Readiness, build_app
 
-from . import adjustments, catalogue, media, reservations, stock, system
+from . import (
+    adjustments,
+    catalogue,
+    counts,
+    imports,
+    media,
+    reservations,
+    stock,
+    system,
+    thresholds,
+    transfers,
+)
+from .back_office import BackOffice
 from .errors import handle_errors
 from .level_header import LevelHeader
 from .measure import Measure, Observe
+from .office_errors import handle_office_errors
 from .services import Services
 
 
@@ -38,7 +51,10 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
     422: {**_PROBLEM, "description": "the request is not understood, or its Idempotency-Key was used before"},
     503: {**_PROBLEM, "description": "refused for now: which feature, why, since when, and Retry-After"},
 }
-ROUTERS = (catalogue, stock, reservations, adjustments, media, system)
+ROUTERS = (catalogue, stock, thresholds, reservations, adjustments, counts, transfers, media, system)
+OFFICE_ROUTERS = (imports,)
+IMPORT_BYTES_MOST = 64 * 1024 * 1024
+LONG_BODIES = {"/v1/imports": IMPORT_BYTES_MOST}
 
 
 def build(
@@ -54,6 +70,7 @@ def build(
         "Inventory API",
         readiness,
         startup=startup,
+        longer_bodies=LONG_BODIES,
         description="Stock, availability and reservations that keep answering. "
         "Every answer carries the level it was given at in `Resilience-Level`.",
     )
@@ -66,3 +83,11 @@ def build(
     app.add_middleware(Measure, observe=observe)
     app.add_middleware(LevelHeader, value=services.switches.header)
     return app
+
+
+def open_office(app: FastAPI, office: BackOffice) -> None:
+    """Add the routes of the back office."""
+    app.state.office = office
+    handle_office_errors(app)
+    for module in OFFICE_ROUTERS:
+        app.include_router(module.router, responses=_RESPONSES)
