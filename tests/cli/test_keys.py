@@ -27,7 +27,7 @@ def test_a_created_key_is_known_to_a_service_and_is_not_in_the_file(
         ("till", frozenset({"write"})),
     ]
     assert first not in file.read_text(encoding="utf-8")
-    assert file.stat().st_mode & 0o077 == 0
+    assert file.stat().st_mode & 0o777 == 0o644, "readable by the services, whatever user they run as"
 
 
 def test_an_unknown_scope_and_a_broken_file_are_one_line_each(

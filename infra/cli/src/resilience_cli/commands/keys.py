@@ -32,15 +32,19 @@ def create(
     scope: Annotated[list[str], typer.Option(help=f"What it may do; one or more of {', '.join(SCOPES)}.")],
     file: Annotated[Path, typer.Option(help="The file that API_KEYS_FILE names.")] = Path("api-keys.json"),
 ) -> None:
-    """Add a key to a file of keys and print it, this once. A running service reads the file again by itself."""
+    """Add a key to a file of keys and print it, this once. A running service reads the file again by itself.
+
+    The file holds no key, only hashes of 256 random bits, so that any user of the machine may read it: services
+    in containers run as another user.
+    """
     unknown = set(scope) - set(SCOPES)
     if unknown:
         raise StackError(f"no such scope: {', '.join(sorted(unknown))}", f"use {', '.join(SCOPES)}")
     secret, entry = create_key(name, frozenset(scope))
     entries = [known.model_dump(mode="json") for known in (*_known(file), entry)]
     fresh = file.with_name(f".{file.name}.new")
-    fresh.touch(mode=0o600)
     fresh.write_text(json.dumps(entries, indent=2) + "\n", encoding="utf-8")
+    fresh.chmod(0o644)
     fresh.replace(file)
     typer.echo(secret)
 
