@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import structlog
 import typer
 
-from .commands import chaos, keys, topics
+from .commands import chaos, keys, policy, topics
 from .commands.doctor import doctor
 from .commands.down import down
 from .commands.smoke import smoke
@@ -32,6 +32,7 @@ for command in (up, down, status, watch, tail, smoke, doctor):
     app.command(epilog=EXIT_CODES)(command)
 app.add_typer(chaos.app, name="chaos")
 app.add_typer(keys.app, name="keys")
+app.add_typer(policy.app, name="policy")
 app.add_typer(topics.app, name="topics")
 
 
