@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from ipaddress import ip_network
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -18,6 +19,7 @@ from flag_service.settings import Settings
 from resilience_contracts import Event, Policy, encode
 from resilience_runtime import (
     Apply,
+    Clock,
     DeadLetters,
     KeyRing,
     MemoryBus,
@@ -32,6 +34,17 @@ SOURCE = "/services/test/1"
 WRITE_KEY, WRITE_ENTRY = create_key("olivia", frozenset({"write"}))
 READ_KEY, READ_ENTRY = create_key("reader", frozenset({"read"}))
 WAIT_S = 10.0
+LOOPBACK = (ip_network("127.0.0.0/8"),)
+
+
+@dataclass(slots=True)
+class HandedLease:
+    """A lease that a test hands from one replica to another."""
+
+    held: bool = True
+
+    async def run(self) -> None:
+        """Nobody else stands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +109,8 @@ async def running(
     boot: str = "boot",
     on_port: bool = False,
     policy: Policy = POLICY,
+    lease: HandedLease | None = None,
+    clock: Clock | None = None,
     **settings: Any,
 ) -> AsyncIterator[Replica]:
     """Run a replica on an in-memory bus; `on_port` for streams and for other clients than ours."""
@@ -105,7 +120,9 @@ async def running(
         return bus.reader(topics, apply, on_rebuild, on_bad=dead_letters)
 
     keys = KeyRing((WRITE_ENTRY, READ_ENTRY))
-    outside = Outside(bus, open_reader, keys, SystemClock(), Random(1), boot)
+    outside = Outside(
+        bus, open_reader, keys, clock or SystemClock(), Random(1), boot, lease or HandedLease()
+    )
     service = assemble(Settings(state_dir=state_dir, instance=instance, **settings), policy, outside)
     tasks = [asyncio.create_task(task()) for task in service.tasks]
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import ssl
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -15,14 +16,20 @@ from fastapi import FastAPI
 
 from flag_service.adapters.feed import STATE_TOPICS, Feed
 from flag_service.adapters.keeper import Keeper
+from flag_service.adapters.lease import KafkaLease, Lease
+from flag_service.adapters.signing_key import SigningKey
+from flag_service.adapters.webhook_sender import AddressGuard, WebhookSender
+from flag_service.application.courier import Courier
 from flag_service.application.desk import HoldDesk
 from flag_service.application.pulse import Pulse
 from flag_service.application.reading import Reading
+from flag_service.application.subscriptions import Subscriptions
 from flag_service.application.timekeeper import Timekeeper
 from flag_service.application.trail import AuditTrail
 from flag_service.domain.audit import AuditChain
 from flag_service.domain.flags import FlagCatalogue
 from flag_service.domain.history import History
+from flag_service.domain.notices import Bulletin, Endings
 from flag_service.domain.rate import RateLimit
 from flag_service.domain.switchboard import Switchboard
 from flag_service.http.changes import Changes
@@ -33,9 +40,18 @@ from flag_service.http.limits import Gate, RateLimited
 from flag_service.http.ofrep import Ofrep, ofrep_shape
 from flag_service.http.rest import Reads
 from flag_service.http.teller import Teller
+from flag_service.http.webhooks import Webhooks
 from flag_service.metrics import METRICS, watch
 from flag_service.settings import Settings
-from resilience_contracts import Policy, PolicyError, Topic, default_policy, parse_policy
+from resilience_contracts import (
+    HoldSet,
+    LevelChanged,
+    Policy,
+    PolicyError,
+    Topic,
+    default_policy,
+    parse_policy,
+)
 from resilience_runtime.api_keys import KeyRing
 from resilience_runtime.bus import Apply, EventPublisher, Reader
 from resilience_runtime.clock import Clock, SystemClock
@@ -64,6 +80,7 @@ class Outside:
     clock: Clock
     rng: Random
     boot: str
+    lease: Lease
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +96,19 @@ class Service:
 def assemble(settings: Settings, policy: Policy, outside: Outside) -> Service:
     """Put the service together; nothing runs and nothing is connected yet."""
     clock, source = outside.clock, f"/services/{SERVICE}/{settings.instance}"
-    pulse, history = Pulse(), History()
+    pulse, history, endings = Pulse(), History(), Endings()
     hub = Hub(outside.boot, settings.stream_clients, outside.rng)
     teller = Teller(hub)
     board = Switchboard(policy, settings.resilience_scope, teller.effect, teller.heartbeat)
     trail = AuditTrail(AuditChain(f"{SERVICE}/{settings.instance}"), outside.publisher, clock, source)
     feed = Feed(
-        switchboard=board, history=history, trail=trail, on_change=teller.changed, pulse=pulse, clock=clock
+        switchboard=board,
+        history=history,
+        endings=endings,
+        trail=trail,
+        on_change=teller.changed,
+        pulse=pulse,
+        clock=clock,
     )
     state_reader = outside.open_reader(STATE_TOPICS, feed.apply, feed.begin)
     audit_reader = outside.open_reader((Topic.AUDIT,), feed.apply, lambda: None)
@@ -96,6 +119,23 @@ def assemble(settings: Settings, policy: Policy, outside: Outside) -> Service:
     keeper.restore()
     timekeeper = Timekeeper(board, desk, pulse, clock, outside.rng)
     changes = Changes(board, desk, trail, outside.keys, clock, hub)
+    key = SigningKey.load(settings.signing_key_file, settings.state_dir)
+    subscriptions = Subscriptions(outside.publisher, clock, pulse, key.id)
+    webhook_reader = outside.open_reader((Topic.WEBHOOKS,), subscriptions.apply, subscriptions.begin)
+    courier = Courier(
+        subscriptions=subscriptions,
+        bulletin=Bulletin(lambda: (board.revision, history.revision), lambda: _news(board, history, clock)),
+        endings=endings,
+        ready=lambda: outside.lease.held and board.caught_up and webhook_reader.caught_up,
+        secret=key.webhook_secret,
+        key_id=key.id,
+        sender=WebhookSender(
+            AddressGuard(settings.webhook_allowed_networks), ssl.create_default_context(), clock
+        ),
+        clock=clock,
+        pulse=pulse,
+        rng=outside.rng,
+    )
     gate = Gate(RateLimit(settings.rate_limit_per_s), outside.keys, clock)
     documents = Documents(lambda: (board.revision, history.revision))
     app = build_app(
@@ -109,6 +149,7 @@ def assemble(settings: Settings, policy: Policy, outside: Outside) -> Service:
     app.add_middleware(RateLimited, gate=gate, respond=problem_response, prefix="/v1/")
     app.include_router(Reads(board, history, documents, hub, clock).router())
     app.include_router(changes.router())
+    app.include_router(Webhooks(subscriptions, changes, key.webhook_secret, key.id).router())
     app.include_router(Console(board, history, changes, clock, console_environment()).router())
     app.mount("/ofrep", Ofrep(board, FlagCatalogue(policy), hub, clock, gate).app())
     app.mount("/static", static_files())
@@ -120,6 +161,9 @@ def assemble(settings: Settings, policy: Policy, outside: Outside) -> Service:
         tasks=(
             state_reader.run,
             audit_reader.run,
+            webhook_reader.run,
+            outside.lease.run,
+            courier.run,
             Reading(board, state_reader, pulse, clock).run,
             partial(_begin_trail, audit_reader, trail),
             timekeeper.keep_time,
@@ -137,6 +181,12 @@ def _readiness(board: Switchboard, reader: Reader) -> Readiness:
         "feed_age_s": reader.last_record_age_s(),
     }
     return Readiness(ready=board.caught_up or board.restored, checks=checks)
+
+
+def _news(board: Switchboard, history: History, clock: Clock) -> tuple[list[LevelChanged], list[HoldSet]]:
+    pictures = board.pictures(clock.now())
+    changes = [change for picture in pictures for change in history.newest(picture.scope, 1)]
+    return changes, [hold for picture in pictures for hold in picture.holds]
 
 
 async def _begin_trail(reader: Reader, trail: AuditTrail) -> None:
@@ -165,13 +215,15 @@ def _outside(settings: Settings, publisher: KafkaPublisher) -> Outside:
         bootstrap, client_id = settings.kafka_bootstrap_servers, settings.instance
         return ReplicaReader(bootstrap, topics, apply, on_rebuild, on_bad=on_bad, client_id=client_id)
 
+    clock, rng = SystemClock(), Random()  # noqa: S311 - spreads replicas, guards nothing
     return Outside(
         publisher=publisher,
         open_reader=open_reader,
         keys=KeyRing.load(settings.api_keys_file),
-        clock=SystemClock(),
-        rng=Random(),  # noqa: S311 - spreads replicas, guards nothing
+        clock=clock,
+        rng=rng,
         boot=secrets.token_hex(4),
+        lease=KafkaLease(settings.kafka_bootstrap_servers, settings.instance, clock, rng),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated
 
@@ -20,6 +21,10 @@ class Settings(RuntimeSettings, LogSettings, HttpSettings, KafkaSettings):
         api_keys_file: who may change holds; without it nobody may.
         rate_limit_per_s: requests of one caller that pass each second; twice as many at once.
         stream_clients: most event streams open at once.
+        signing_key_file: what secrets of webhooks are made from, the same for all replicas; a replica alone
+            makes its own.
+        webhook_allowed_networks: private networks that webhooks may go to, there without TLS too, as a JSON
+            list.
     """
 
     port: Port = 9001
@@ -29,3 +34,5 @@ class Settings(RuntimeSettings, LogSettings, HttpSettings, KafkaSettings):
     api_keys_file: Path | None = None
     rate_limit_per_s: Annotated[float, Field(gt=0, le=1_000_000)] = 1_000
     stream_clients: Annotated[int, Field(ge=1, le=100_000)] = 5_000
+    signing_key_file: Path | None = None
+    webhook_allowed_networks: tuple[IPv4Network | IPv6Network, ...] = ()

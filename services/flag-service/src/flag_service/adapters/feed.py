@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 from flag_service.application.pulse import Pulse
 from flag_service.application.trail import AuditTrail
 from flag_service.domain.history import History
+from flag_service.domain.notices import Endings
 from flag_service.domain.switchboard import Switchboard
 from resilience_contracts import (
     AuditRecorded,
@@ -33,6 +35,7 @@ class Feed:
         *,
         switchboard: Switchboard,
         history: History,
+        endings: Endings,
         trail: AuditTrail,
         on_change: Callable[[LevelChanged], None],
         pulse: Pulse,
@@ -40,6 +43,7 @@ class Feed:
     ) -> None:
         self._switchboard = switchboard
         self._history = history
+        self._endings = endings
         self._trail = trail
         self._on_change = on_change
         self._pulse = pulse
@@ -64,6 +68,7 @@ class Feed:
         scope, _, target = key.partition("/")
         if not scope or not target or "/" in target:
             raise BadMessage("the key of a hold is `scope/target`")
+        self._endings.end(key, datetime.fromtimestamp(message.timestamp_ms / 1000, UTC))
         self._switchboard.end_hold(key, self._clock.now())
 
     def _take(self, event: Event, message: Message, source: str) -> None:
@@ -78,6 +83,7 @@ class Feed:
         if isinstance(event, LevelState):
             self._switchboard.apply_level(event, now)
         elif isinstance(event, HoldSet):
+            self._endings.set(event)
             self._switchboard.apply_hold(event, now, source)
         elif isinstance(event, LevelChanged) and self._history.add(event) and self._switchboard.caught_up:
             self._on_change(event)

@@ -200,7 +200,7 @@ class Changes:
         except HoldConflictError as error:
             raise _conflict(error) from error
         except PublishError as error:
-            raise _not_stored() from error
+            raise not_stored() from error
 
     async def end(self, scope: str, target: str, reason: str, request: Request) -> None:
         """End a hold.
@@ -214,7 +214,7 @@ class Changes:
         except HoldConflictError as error:
             raise _conflict(error) from error
         except PublishError as error:
-            raise _not_stored() from error
+            raise not_stored() from error
 
 
 def _conflict(error: HoldConflictError) -> Problem:
@@ -225,6 +225,7 @@ def _conflict(error: HoldConflictError) -> Problem:
     )
 
 
-def _not_stored() -> Problem:
+def not_stored() -> Problem:
+    """Answer that Kafka did not store a change in time."""
     detail = "Kafka did not confirm the change in time; it may still take effect. Look before you try again."
     return Problem(503, "not_stored", detail, headers={"Retry-After": str(KAFKA_RETRY_S)})

@@ -1,0 +1,81 @@
+"""Which replica delivers webhooks: the one that Kafka's consumer group gives the topic's only partition to.
+
+Taken: the group coordinator of Kafka, which elects, times out and hands over. Nothing is read through it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from random import Random
+from typing import Protocol
+
+import structlog
+from aiokafka import AIOKafkaConsumer
+
+from resilience_contracts import Topic
+from resilience_runtime.backoff import Backoff
+from resilience_runtime.clock import Clock
+
+GROUP = "flag-service.webhooks"
+LOOK_MS = 500
+
+log = structlog.get_logger(__name__)
+
+
+class Lease(Protocol):
+    """Says whether this replica is the one that delivers."""
+
+    @property
+    def held(self) -> bool:
+        """Whether it is."""
+        ...
+
+    async def run(self) -> None:
+        """Take part in the election, for ever."""
+        ...
+
+
+class KafkaLease:
+    """A lease by a consumer group. While Kafka is away, whoever had it keeps it until Kafka decides anew."""
+
+    def __init__(self, bootstrap: str, client_id: str, clock: Clock, rng: Random) -> None:
+        self._bootstrap = bootstrap
+        self._client_id = client_id
+        self._clock = clock
+        self._backoff = Backoff(rng)
+        self.held = False
+
+    async def run(self) -> None:
+        """Take part in the election, for ever."""
+        while True:
+            try:
+                await self._take_part()
+            except Exception as error:  # noqa: BLE001 - whatever the broker does, a replica stands again
+                log.warning("election interrupted", reason=f"{type(error).__name__}: {error}")
+            self._note(held=False)
+            await self._clock.sleep(self._backoff.next_s())
+
+    async def _take_part(self) -> None:
+        consumer = AIOKafkaConsumer(
+            Topic.WEBHOOKS,
+            bootstrap_servers=self._bootstrap,
+            client_id=self._client_id,
+            group_id=GROUP,
+            enable_auto_commit=False,
+            auto_offset_reset="latest",
+        )
+        try:
+            await consumer.start()
+            self._backoff.reset()
+            while True:
+                consumer.pause(*consumer.assignment())
+                self._note(held=bool(consumer.assignment()))
+                await consumer.getmany(timeout_ms=LOOK_MS)
+        finally:
+            with contextlib.suppress(Exception):
+                await consumer.stop()
+
+    def _note(self, *, held: bool) -> None:
+        if held != self.held:
+            self.held = held
+            log.info("delivers webhooks" if held else "does not deliver webhooks")

@@ -1,0 +1,159 @@
+"""Delivers webhooks: one task for each subscription, one message at a time, the newest first."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from random import Random
+from typing import Protocol
+
+import structlog
+
+from flag_service.domain.notices import Bulletin, Endings, news
+from flag_service.domain.webhooks import Answer, Message, Progress, Subscription
+from resilience_runtime.bus import PublishError
+from resilience_runtime.clock import Clock
+
+from .pulse import Pulse
+from .subscriptions import Subscriptions
+
+LOOK_AGAIN_S = 60.0
+LOOK_FOR_LEASE_S = 0.5
+STORE_AGAIN_S = 1.0
+
+_log = structlog.get_logger(__name__)
+
+
+class Sender(Protocol):
+    """Delivers one message once."""
+
+    async def send(self, url: str, secret: str, message: Message) -> Answer:
+        """Try once; never raises."""
+        ...
+
+
+class Courier:
+    """Works while this replica is the one that delivers.
+
+    What is to be sent is stored before the first attempt, so that whoever goes on after a crash sends the
+    same bytes under the same id.
+
+    Attributes:
+        attempts: by how they ended.
+    """
+
+    def __init__(
+        self,
+        *,
+        subscriptions: Subscriptions,
+        bulletin: Bulletin,
+        endings: Endings,
+        ready: Callable[[], bool],
+        secret: Callable[[str], str],
+        key_id: str,
+        sender: Sender,
+        clock: Clock,
+        pulse: Pulse,
+        rng: Random,
+    ) -> None:
+        self._subscriptions = subscriptions
+        self._bulletin = bulletin
+        self._endings = endings
+        self._ready = ready
+        self._secret = secret
+        self._key_id = key_id
+        self._sender = sender
+        self._clock = clock
+        self._pulse = pulse
+        self._rng = rng
+        self.attempts: Counter[str] = Counter()
+
+    async def run(self) -> None:
+        """Serve every subscription, for ever."""
+        tasks: dict[str, asyncio.Task[None]] = {}
+        try:
+            while True:
+                wanted = {one.id for one in self._subscriptions.all() if self._serves(one)}
+                for name in tasks.keys() - wanted:
+                    tasks.pop(name).cancel()
+                for name in wanted - tasks.keys():
+                    tasks[name] = asyncio.create_task(self._serve(name), name=f"webhook {name}")
+                await self._pulse.wait(LOOK_FOR_LEASE_S)
+        finally:
+            for task in tasks.values():
+                task.cancel()
+            await asyncio.gather(*tasks.values(), return_exceptions=True)
+
+    def _serves(self, subscription: Subscription) -> bool:
+        # Signed with another key than the one whose secret the subscriber was shown, nothing would verify.
+        return self._ready() and subscription.key_id == self._key_id
+
+    async def _serve(self, name: str) -> None:
+        while True:
+            beats = self._pulse.beats
+            try:
+                wait_s = await self._step(name)
+            except PublishError as error:
+                _log.warning("webhook waits for Kafka", subscription=name, reason=str(error))
+                await self._clock.sleep(STORE_AGAIN_S)
+                continue
+            if wait_s:
+                await self._wait(beats, wait_s)
+
+    async def _step(self, name: str) -> float:
+        """Store what is new, or try what is due; return how long there is nothing to do."""
+        subscription = self._subscriptions.get(name)
+        if subscription is None:
+            return LOOK_AGAIN_S
+        held, now = self._subscriptions.progress(name), self._clock.now()
+        progress = held.offer(self._news(subscription, held), subscription.replay, now)
+        if progress is not held:
+            await self._subscriptions.advance(name, progress)
+            return 0.0
+        message = progress.due(now)
+        if message is None:
+            left = progress.next_at if progress.pending else None
+            return max(0.001, (left - now).total_seconds()) if left and left > now else LOOK_AGAIN_S
+        await self._try(subscription, progress, message)
+        return 0.0
+
+    def _news(self, subscription: Subscription, progress: Progress) -> list[Message]:
+        known = (delivery.message for delivery in progress.deliveries.values())
+        wanted = [
+            message
+            for message in self._bulletin.current()
+            if message.about in subscription.about and subscription.scope in {None, message.scope}
+        ]
+        return news(known, wanted, self._endings)
+
+    async def _try(self, subscription: Subscription, progress: Progress, message: Message) -> None:
+        secret = self._secret(subscription.id)
+        answer = await self._sender.send(subscription.url, secret, message)
+        after = progress.after(message, answer, self._clock.now(), self._rng.random())
+        outcome = after.log[-1].outcome
+        self.attempts[outcome] += 1
+        _log.info(
+            f"webhook {outcome}",
+            subscription=subscription.id,
+            message=message.id,
+            status=answer.status,
+            reason=answer.detail,
+        )
+        while True:
+            with suppress(PublishError):
+                await self._subscriptions.advance(subscription.id, after)
+                return
+            await self._clock.sleep(STORE_AGAIN_S)
+
+    async def _wait(self, beats: int, seconds: float) -> None:
+        waits: list[asyncio.Future[object]] = [
+            asyncio.ensure_future(self._pulse.until(lambda: self._pulse.beats != beats, LOOK_AGAIN_S)),
+            asyncio.ensure_future(self._clock.sleep(seconds)),
+        ]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()

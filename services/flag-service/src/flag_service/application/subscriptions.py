@@ -1,0 +1,140 @@
+"""Subscriptions of webhooks and the progress of each, as the topic has them; the only writer of both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TypeVar
+from uuid import uuid4
+
+from pydantic import TypeAdapter, ValidationError
+
+from flag_service.domain.webhooks import Progress, Subscription, Topical
+from resilience_contracts import Topic
+from resilience_runtime.bus import BadMessage, EventPublisher, Message, PublishError
+from resilience_runtime.clock import Clock
+
+from .pulse import Pulse
+
+CAPACITY = 100
+READ_BACK_S = 2.0
+SUBSCRIPTION, PROGRESS = "subscription", "progress"
+HEADERS = (("content-type", b"application/json"),)
+
+_SUBSCRIPTION = TypeAdapter(Subscription)
+_PROGRESS = TypeAdapter(Progress)
+
+T = TypeVar("T", Subscription, Progress)
+
+
+class TooManySubscriptionsError(Exception):
+    """There are as many subscriptions as there may be."""
+
+
+class Subscriptions:
+    """State has one way in, the topic: whoever writes waits until the record has been read back."""
+
+    def __init__(self, publisher: EventPublisher, clock: Clock, pulse: Pulse, key_id: str) -> None:
+        self._publisher = publisher
+        self._clock = clock
+        self._pulse = pulse
+        self._key_id = key_id
+        self._subscriptions: dict[str, Subscription] = {}
+        self._progress: dict[str, Progress] = {}
+
+    def apply(self, message: Message) -> None:
+        """Take one record of the topic."""
+        kind, _, name = (message.key or b"").decode("utf-8", "replace").partition("/")
+        if kind == SUBSCRIPTION:
+            _keep(self._subscriptions, name, message.value, _SUBSCRIPTION)
+        elif kind == PROGRESS:
+            self._apply_progress(name, message.value)
+        else:
+            raise BadMessage("the key is `subscription/id` or `progress/id`")
+        self._pulse.beat()
+
+    def _apply_progress(self, name: str, value: bytes | None) -> None:
+        held = self._progress.get(name)
+        _keep(self._progress, name, value, _PROGRESS)
+        # A replica that no longer delivers but does not know it yet may still write: what it had is older.
+        if held and value and self._progress[name].revision <= held.revision:
+            self._progress[name] = held
+
+    def begin(self) -> None:
+        """Prepare for the topic to be read from its start."""
+        self._subscriptions.clear()
+        self._progress.clear()
+
+    def all(self) -> list[Subscription]:
+        """Return every subscription, oldest first."""
+        return sorted(self._subscriptions.values(), key=lambda subscription: subscription.created_at)
+
+    def get(self, name: str) -> Subscription | None:
+        """Return a subscription, if there is one."""
+        return self._subscriptions.get(name)
+
+    def progress(self, name: str) -> Progress:
+        """Return how far a subscriber has been told."""
+        return self._progress.get(name) or Progress()
+
+    async def add(self, url: str, about: frozenset[Topical], scope: str | None, actor: str) -> Subscription:
+        """Store a new subscription.
+
+        Raises:
+            TooManySubscriptionsError: there are 100.
+            PublishError: Kafka did not store it in time.
+        """
+        if len(self._subscriptions) >= CAPACITY:
+            raise TooManySubscriptionsError
+        name = f"wh_{uuid4().hex}"
+        subscription = Subscription(name, url, about, scope, self._clock.now(), actor, self._key_id)
+        await self._store(subscription)
+        return subscription
+
+    async def replay(self, subscription: Subscription) -> None:
+        """Ask for everything to be sent again, and for an endpoint that was given up to be served again.
+
+        Raises:
+            PublishError: Kafka did not store it in time.
+        """
+        await self._store(replace(subscription, replay=subscription.replay + 1))
+
+    async def remove(self, name: str) -> None:
+        """End a subscription.
+
+        Raises:
+            PublishError: Kafka did not store it in time.
+        """
+        for kind in (SUBSCRIPTION, PROGRESS):
+            await self._publisher.publish(Topic.WEBHOOKS, f"{kind}/{name}".encode(), None)
+        await self._read_back(lambda: name not in self._subscriptions)
+
+    async def advance(self, name: str, progress: Progress) -> None:
+        """Store how far a subscriber has been told.
+
+        Raises:
+            PublishError: Kafka did not store it in time, or it was not read back.
+        """
+        value = _PROGRESS.dump_json(progress)
+        await self._publisher.publish(Topic.WEBHOOKS, f"{PROGRESS}/{name}".encode(), value, HEADERS)
+        if not await self._read_back(lambda: self.progress(name).revision >= progress.revision):
+            raise PublishError("the progress of a webhook was not read back")
+
+    async def _store(self, subscription: Subscription) -> None:
+        key = f"{SUBSCRIPTION}/{subscription.id}".encode()
+        value = _SUBSCRIPTION.dump_json(subscription)
+        await self._publisher.publish(Topic.WEBHOOKS, key, value, HEADERS)
+        await self._read_back(lambda: self._subscriptions.get(subscription.id) == subscription)
+
+    async def _read_back(self, condition: Callable[[], bool]) -> bool:
+        return await self._pulse.until(condition, READ_BACK_S)
+
+
+def _keep(found: dict[str, T], name: str, value: bytes | None, adapter: TypeAdapter[T]) -> None:
+    if value is None:
+        found.pop(name, None)
+        return
+    try:
+        found[name] = adapter.validate_json(value)
+    except ValidationError as error:
+        raise BadMessage(f"not a record of webhooks: {error.error_count()} fault(s)") from error

@@ -1,0 +1,229 @@
+"""Webhooks: who wants to be told, what has still to be sent to whom, and when to try again.
+
+A subscriber is told of states: of each subject only the newest message is ever due, whatever it missed
+meanwhile is superseded. A message is fixed when it is first due, so that every attempt sends the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from itertools import accumulate
+
+DELAYS_S = (5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400)
+"""Seconds between attempts: the example schedule of Standard Webhooks 1.0.0, 75.6 hours in all."""
+OFFSETS_S = tuple(accumulate(DELAYS_S))
+JITTER = 0.1
+MOST_RETRY_AFTER_S = 86_400.0
+LOG_CAPACITY = 50
+GONE = 410
+SUCCESSES = range(200, 300)
+
+
+class Topical(StrEnum):
+    """What a subscriber may be told of."""
+
+    LEVEL = "level"
+    HOLD = "hold"
+
+
+class Condition(StrEnum):
+    """Whether an endpoint is served. GONE: it answered 410. DEAD: it failed for longer than the schedule."""
+
+    ACTIVE = "active"
+    GONE = "gone"
+    DEAD = "dead"
+
+
+class Outcome(StrEnum):
+    """How a message fared."""
+
+    DELIVERED = "delivered"
+    FAILED = "failed"
+    SUPERSEDED = "superseded"
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """Who wants to be told.
+
+    Attributes:
+        scope: only this scope, or every one.
+        replay: grows when everything is asked for again.
+        key_id: names the signing key that the secret was made from.
+    """
+
+    id: str
+    url: str
+    about: frozenset[Topical]
+    scope: str | None
+    created_at: datetime
+    created_by: str
+    key_id: str
+    replay: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What is sent, byte for byte.
+
+    Attributes:
+        id: the same for the same event, whoever sends it, whenever.
+        subject: what it is the state of; a newer message of the same subject supersedes it.
+    """
+
+    id: str
+    type: str
+    about: Topical
+    scope: str
+    subject: str
+    body: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came of an attempt: a status, or what went wrong instead."""
+
+    status: int | None = None
+    detail: str = ""
+    retry_after_s: float | None = None
+
+    @property
+    def delivered(self) -> bool:
+        """Whether the receiver has the message: any status of 2xx and nothing else."""
+        return self.status in SUCCESSES
+
+
+@dataclass(frozen=True, slots=True)
+class LogEntry:
+    """One line of the delivery log."""
+
+    message_id: str
+    type: str
+    at: datetime
+    outcome: Outcome
+    status: int | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """The newest message of a subject; `order` grows with each one that becomes due."""
+
+    message: Message
+    order: int
+    done: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far an endpoint has been told.
+
+    Attributes:
+        revision: grows with each change; of two records the higher one counts.
+        replay: the subscription's `replay` that has been carried out.
+        failing_since: when the first attempt after the last success failed.
+        retry_at: no scheduled attempt before.
+        not_before: no attempt at all before, as the receiver asked by Retry-After.
+        log: newest last.
+    """
+
+    revision: int = 0
+    replay: int = 0
+    condition: Condition = Condition.ACTIVE
+    failing_since: datetime | None = None
+    retry_at: datetime | None = None
+    not_before: datetime | None = None
+    deliveries: dict[str, Delivery] = field(default_factory=dict)
+    log: tuple[LogEntry, ...] = ()
+
+    def offer(self, messages: Iterable[Message], replay: int, now: datetime) -> Progress:
+        """Take the newest messages of every subject; those that are new become due at once."""
+        after = self if replay == self.replay else self._again(replay)
+        deliveries, log, fresh = dict(after.deliveries), after.log, False
+        for message in messages:
+            known = deliveries.get(message.subject)
+            if known and known.message.id == message.id:
+                continue
+            if known and not known.done:
+                log = _logged(log, LogEntry(known.message.id, known.message.type, now, Outcome.SUPERSEDED))
+            order = max((delivery.order for delivery in deliveries.values()), default=0) + 1
+            deliveries[message.subject] = Delivery(message, order)
+            fresh = True
+        if not fresh and after is self:
+            return self
+        retry_at = None if fresh else after.retry_at
+        return replace(after, revision=self.revision + 1, deliveries=deliveries, log=log, retry_at=retry_at)
+
+    def due(self, now: datetime) -> Message | None:
+        """Return what to send now: the newest first."""
+        pending = self.pending
+        if not pending or self.condition is not Condition.ACTIVE or now < (self.next_at or now):
+            return None
+        return pending[0]
+
+    @property
+    def pending(self) -> list[Message]:
+        """Return what has still to be sent, newest first."""
+        waiting = [delivery for delivery in self.deliveries.values() if not delivery.done]
+        return [d.message for d in sorted(waiting, key=lambda delivery: delivery.order, reverse=True)]
+
+    @property
+    def next_at(self) -> datetime | None:
+        """When the next attempt is allowed; None is at once."""
+        return max((at for at in (self.retry_at, self.not_before) if at), default=None)
+
+    def after(self, message: Message, answer: Answer, now: datetime, chance: float) -> Progress:
+        """Note an attempt. `chance`, 0 to 1, spreads the retries of many endpoints."""
+        outcome = Outcome.DELIVERED if answer.delivered else Outcome.FAILED
+        entry = LogEntry(message.id, message.type, now, outcome, answer.status, answer.detail)
+        noted = replace(self, revision=self.revision + 1, log=_logged(self.log, entry))
+        if answer.delivered:
+            return _delivered(noted, message)
+        if answer.status == GONE:
+            return replace(noted, condition=Condition.GONE)
+        return _failed(noted, answer, now, chance)
+
+    def _again(self, replay: int) -> Progress:
+        return replace(
+            self,
+            replay=replay,
+            condition=Condition.ACTIVE,
+            failing_since=None,
+            retry_at=None,
+            not_before=None,
+            deliveries={subject: replace(d, done=False) for subject, d in self.deliveries.items()},
+        )
+
+
+def _delivered(progress: Progress, message: Message) -> Progress:
+    delivery = replace(progress.deliveries[message.subject], done=True)
+    return replace(
+        progress,
+        failing_since=None,
+        retry_at=None,
+        not_before=None,
+        deliveries={**progress.deliveries, message.subject: delivery},
+    )
+
+
+def _failed(progress: Progress, answer: Answer, now: datetime, chance: float) -> Progress:
+    since = progress.failing_since or now
+    elapsed_s = (now - since).total_seconds()
+    later = [offset for offset in OFFSETS_S if offset > elapsed_s]
+    if not later:
+        return replace(progress, condition=Condition.DEAD)
+    delay_s = (later[0] - elapsed_s) * (1 + JITTER * chance)
+    asked_s = min(answer.retry_after_s or 0.0, MOST_RETRY_AFTER_S)
+    return replace(
+        progress,
+        failing_since=since,
+        retry_at=now + timedelta(seconds=max(delay_s, asked_s)),
+        not_before=now + timedelta(seconds=asked_s) if asked_s else None,
+    )
+
+
+def _logged(log: tuple[LogEntry, ...], entry: LogEntry) -> tuple[LogEntry, ...]:
+    return (*log, entry)[-LOG_CAPACITY:]

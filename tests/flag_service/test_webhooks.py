@@ -1,0 +1,453 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+from cloudevents.core.formats.json import JSONFormat
+from cloudevents.core.v1.event import CloudEvent
+from standardwebhooks import Webhook
+
+from flag_service.adapters.signing_key import SigningKey
+from flag_service.adapters.webhook_sender import AddressGuard, WebhookSender
+from flag_service.application.courier import Courier
+from flag_service.application.pulse import Pulse
+from flag_service.application.subscriptions import Subscriptions
+from flag_service.domain.notices import Bulletin, Endings
+from flag_service.domain.webhooks import Topical
+from resilience_contracts import Level, LevelChanged, Topic, tombstone
+from resilience_runtime import ManualClock, MemoryBus
+from tests.contracts.states import level_changed, level_state
+from tests.flag_service.receiver import Received, Receiver, receiving
+from tests.flag_service.running import (
+    LOOPBACK,
+    READ_KEY,
+    WRITE_KEY,
+    HandedLease,
+    Replica,
+    running,
+    tell,
+    until,
+)
+
+HELD = "integrations.ai_assistant"
+KEY = {"X-API-Key": WRITE_KEY}
+LEVEL, HOLD = "retail.resilience.level.changed.v1", "retail.resilience.hold.set.v1"
+ENDED = "retail.resilience.hold.ended.v1"
+
+
+def serving(
+    bus: MemoryBus, directory: Path, name: str = "flags-1", **options: Any
+) -> AbstractAsyncContextManager[Replica]:
+    key = directory / "shared.key"
+    key.write_text("k" * 40)
+    return running(
+        bus, directory / name, name, webhook_allowed_networks=LOOPBACK, signing_key_file=key, **options
+    )
+
+
+@pytest.fixture
+async def bus() -> MemoryBus:
+    bus = MemoryBus()
+    await tell(bus, level_state(Level.OPTIMAL, at=datetime.now(UTC)))
+    return bus
+
+
+@pytest.fixture
+async def replica(bus: MemoryBus, tmp_path: Path) -> AsyncIterator[Replica]:
+    async with serving(bus, tmp_path) as one:
+        await one.until_state(HELD, "ENABLED")
+        yield one
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    async with receiving() as one:
+        yield one
+
+
+async def subscribe(replica: Replica, receiver: Receiver, **asked: Any) -> dict[str, Any]:
+    answer = await replica.client.post("/v1/webhooks", json={"url": receiver.url} | asked, headers=KEY)
+    assert answer.status_code == 201, answer.text
+    made: dict[str, Any] = answer.json()
+    return made
+
+
+async def shown(replica: Replica, name: str) -> dict[str, Any]:
+    answer: dict[str, Any] = (await replica.client.get(f"/v1/webhooks/{name}", headers=KEY)).json()
+    return answer
+
+
+async def until_told(replica: Replica, name: str) -> dict[str, Any]:
+    async def told() -> dict[str, Any] | None:
+        now = await shown(replica, name)
+        return now if now["log"] and not now["pending"] else None
+
+    found: dict[str, Any] = await until(told)
+    return found
+
+
+def types(requests: list[Received]) -> list[str]:
+    return [request.event["type"] for request in requests]
+
+
+async def test_a_subscriber_is_told_of_levels_and_holds_and_both_libraries_understand(
+    replica: Replica, bus: MemoryBus, receiver: Receiver
+) -> None:
+    made = await subscribe(replica, receiver)
+    change = level_changed()
+    await tell(bus, change)
+    await until(lambda: len(receiver.requests) == 1)
+    hold = (await replica.put(HELD, state="DISABLED")).json()
+    await until(lambda: len(receiver.requests) == 2)
+    await replica.client.delete(f"/v1/holds/default/{HELD}", headers=KEY)
+    await until(lambda: len(receiver.requests) == 3)
+
+    assert types(receiver.requests) == [LEVEL, HOLD, ENDED]
+    for request in receiver.requests:
+        payload = Webhook(made["secret"]).verify(request.body, request.headers)
+        event = JSONFormat().read(CloudEvent, request.body)
+        assert event.get_type() == payload["type"]
+        assert payload["timestamp"] == payload["time"]
+    assert receiver.requests[0].event["data"] == change.model_dump(mode="json")
+    assert receiver.requests[1].event["data"]["hold_id"] == hold["hold_id"]
+    assert receiver.requests[2].event["data"] == receiver.requests[1].event["data"]
+    assert len({request.headers["webhook-id"] for request in receiver.requests}) == 3
+
+
+async def test_the_end_of_a_hold_by_time_is_told_with_that_time(replica: Replica, receiver: Receiver) -> None:
+    await subscribe(replica, receiver, about=["hold"])
+    hold = (await replica.put(HELD, state="DISABLED", expires_in_s=0.4)).json()
+
+    await until(lambda: types(receiver.requests) == [HOLD, ENDED])
+
+    assert receiver.requests[1].event["time"] == hold["expires_at"]
+
+
+async def test_only_what_was_asked_for_is_sent(replica: Replica, bus: MemoryBus, receiver: Receiver) -> None:
+    async with receiving() as levels, receiving() as elsewhere:
+        await subscribe(replica, levels, about=["level"])
+        await subscribe(replica, elsewhere, scope="eu-west")
+        made = await subscribe(replica, receiver)
+        await replica.put(HELD, state="DISABLED")
+        await tell(bus, level_changed())
+        await until(lambda: len(receiver.requests) == 2)
+        await until(lambda: len(levels.requests) == 1)
+        await until_told(replica, made["id"])
+
+        assert types(levels.requests) == [LEVEL]
+        assert not elsewhere.requests
+
+
+async def test_the_secret_is_shown_once_and_not_in_the_topic(
+    replica: Replica, bus: MemoryBus, receiver: Receiver
+) -> None:
+    made = await subscribe(replica, receiver)
+
+    later = await replica.client.get("/v1/webhooks", headers=KEY)
+
+    secret = made["secret"]
+    assert "secret" not in later.json()["webhooks"][0]
+    assert all(secret.encode() not in (record.value or b"") for record in bus.records(Topic.WEBHOOKS))
+
+
+@pytest.mark.parametrize(("headers", "status"), [({}, 401), ({"X-API-Key": READ_KEY}, 403)])
+async def test_webhooks_are_for_keys_that_may_write(
+    replica: Replica, headers: dict[str, str], status: int
+) -> None:
+    name = f"/v1/webhooks/wh_{'0' * 32}"
+    answers = [
+        await replica.client.get("/v1/webhooks", headers=headers),
+        await replica.client.post("/v1/webhooks", json={"url": "https://a.example"}, headers=headers),
+        await replica.client.get(name, headers=headers),
+        await replica.client.delete(name, headers=headers),
+        await replica.client.post(f"{name}:replay", headers=headers),
+    ]
+
+    assert [answer.status_code for answer in answers] == [status] * 5
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["ftp://a.example", "https://", "https://u:p@a.example", "https://a.example/#x", "https://[::1", "x"],
+)
+async def test_what_is_no_endpoint_is_refused(replica: Replica, url: str) -> None:
+    answer = await replica.client.post("/v1/webhooks", json={"url": url}, headers=KEY)
+
+    assert answer.status_code == 422
+
+
+async def test_a_private_address_is_refused_unless_allowed(
+    bus: MemoryBus, tmp_path: Path, receiver: Receiver
+) -> None:
+    async with running(bus, tmp_path) as strict:
+        await strict.until_ready()
+        made = await subscribe(strict, receiver)
+        await tell(bus, level_changed())
+
+        async def refused() -> bool:
+            return bool((await shown(strict, made["id"]))["log"])
+
+        await until(refused)
+        log = (await shown(strict, made["id"]))["log"]
+
+    assert "not a public address" in log[0]["detail"]
+    assert receiver.connections == 0
+
+
+async def test_410_ends_deliveries_and_a_replay_begins_them_again(
+    replica: Replica, bus: MemoryBus, receiver: Receiver
+) -> None:
+    made = await subscribe(replica, receiver)
+    receiver.answer = "410 Gone"
+    await tell(bus, level_changed())
+
+    async def gone() -> bool:
+        return bool((await shown(replica, made["id"]))["condition"] == "gone")
+
+    await until(gone)
+    receiver.answer = "200 OK"
+    await replica.put(HELD, state="DISABLED")
+    async with receiving() as other:
+        await until_told(replica, (await subscribe(replica, other))["id"])
+    assert len(receiver.requests) == 1
+
+    replayed = await replica.client.post(f"/v1/webhooks/{made['id']}:replay", headers=KEY)
+    await until_told(replica, made["id"])
+
+    assert replayed.status_code == 202
+    assert sorted(types(receiver.requests)) == sorted([LEVEL, LEVEL, HOLD])
+
+
+async def test_a_replay_sends_the_same_bytes_under_the_same_id_signed_afresh(
+    replica: Replica, bus: MemoryBus, receiver: Receiver
+) -> None:
+    made = await subscribe(replica, receiver)
+    await tell(bus, level_changed())
+    await until_told(replica, made["id"])
+
+    await replica.client.post(f"/v1/webhooks/{made['id']}:replay", headers=KEY)
+    await until(lambda: len(receiver.requests) == 2)
+
+    first, second = receiver.requests
+    assert first.body == second.body
+    assert first.headers["webhook-id"] == second.headers["webhook-id"]
+    Webhook(made["secret"]).verify(second.body, second.headers)
+
+
+async def test_a_removed_subscription_is_told_nothing_more(
+    replica: Replica, bus: MemoryBus, receiver: Receiver
+) -> None:
+    made = await subscribe(replica, receiver)
+    removed = await replica.client.delete(f"/v1/webhooks/{made['id']}", headers=KEY)
+    await tell(bus, level_changed())
+    async with receiving() as other:
+        await until_told(replica, (await subscribe(replica, other))["id"])
+
+    gone = await replica.client.get(f"/v1/webhooks/{made['id']}", headers=KEY)
+    assert (removed.status_code, gone.status_code) == (204, 404)
+    assert not receiver.requests
+
+
+async def test_what_waits_is_sent_after_a_restart_with_the_same_bytes_and_nothing_is_sent_again(
+    bus: MemoryBus, tmp_path: Path, receiver: Receiver
+) -> None:
+    await tell(bus, level_changed())
+    async with serving(bus, tmp_path) as first:
+        await first.until_ready()
+        await first.put(HELD, state="DISABLED")
+        done = await subscribe(first, receiver, about=["hold"])
+        await until_told(first, done["id"])
+        receiver.answer = "500 Internal Server Error"
+        made = await subscribe(first, receiver, about=["level"])
+        await until(lambda: len(receiver.requests) == 2)
+
+        async def noted() -> bool:
+            return bool((await shown(first, made["id"]))["log"])
+
+        await until(noted)
+    (tmp_path / "flags-1" / "flag-service.json").unlink()
+    receiver.answer = "200 OK"
+
+    async with serving(bus, tmp_path) as second:
+        await second.until_ready()
+        assert (await shown(second, made["id"]))["pending"]
+        await second.client.post(f"/v1/webhooks/{made['id']}:replay", headers=KEY)
+        await until_told(second, made["id"])
+
+    assert types(receiver.requests) == [HOLD, LEVEL, LEVEL]
+    assert receiver.requests[1].body == receiver.requests[2].body
+
+
+async def test_a_hold_that_ended_while_nobody_delivered_is_told_as_ended(
+    bus: MemoryBus, tmp_path: Path, receiver: Receiver
+) -> None:
+    async with serving(bus, tmp_path) as first:
+        await first.until_ready()
+        made = await subscribe(first, receiver)
+        hold = (await first.put(HELD, state="DISABLED")).json()
+        await until_told(first, made["id"])
+    await bus.publish(*tombstone(Topic.HOLDS, f"default/{HELD}"))
+
+    async with serving(bus, tmp_path):
+        await until(lambda: types(receiver.requests) == [HOLD, ENDED])
+
+    ended_at = datetime.fromtimestamp(bus.records(Topic.HOLDS)[-1].timestamp_ms / 1000, UTC)
+    assert datetime.fromisoformat(receiver.requests[1].event["time"]) == ended_at
+    assert receiver.requests[1].event["data"]["hold_id"] == hold["hold_id"]
+
+
+async def test_of_two_replicas_one_delivers_and_the_other_goes_on_where_it_ended(
+    bus: MemoryBus, tmp_path: Path, receiver: Receiver
+) -> None:
+    mine, theirs = HandedLease(), HandedLease(held=False)
+    async with (
+        serving(bus, tmp_path, lease=mine) as one,
+        serving(bus, tmp_path, "flags-2", lease=theirs) as two,
+    ):
+        await one.until_ready()
+        await two.until_ready()
+        made = await subscribe(two, receiver)
+        await tell(bus, level_changed())
+        await until_told(two, made["id"])
+        mine.held, theirs.held = False, True
+        await two.put(HELD, state="DISABLED")
+        await until_told(one, made["id"])
+        await until(lambda: len(receiver.requests) == 2)
+        for request in receiver.requests:
+            Webhook(made["secret"]).verify(request.body, request.headers)
+
+    assert types(receiver.requests) == [LEVEL, HOLD]
+
+
+async def test_a_replica_with_another_signing_key_does_not_deliver(
+    bus: MemoryBus, tmp_path: Path, receiver: Receiver
+) -> None:
+    async with serving(bus, tmp_path) as one:
+        await one.until_ready()
+        made = await subscribe(one, receiver)
+    await tell(bus, level_changed())
+
+    async with running(bus, tmp_path / "alien", "alien", webhook_allowed_networks=LOOPBACK) as alien:
+        await alien.until_ready()
+        own = await subscribe(alien, receiver)
+        await until_told(alien, own["id"])
+        assert (await shown(alien, made["id"]))["signed_here"] is False
+
+    assert len(receiver.requests) == 1
+
+
+@asynccontextmanager
+async def delivering(clock: ManualClock, changes: list[LevelChanged]) -> AsyncIterator[Subscriptions]:
+    """Run what delivers, and nothing else that would wake as the clock goes on."""
+    bus, pulse, key = MemoryBus(clock=clock), Pulse(), SigningKey(b"k" * 32)
+    subscriptions = Subscriptions(bus, clock, pulse, key.id)
+    courier = Courier(
+        subscriptions=subscriptions,
+        bulletin=Bulletin(lambda: len(changes), lambda: (changes[-1:], [])),
+        endings=Endings(),
+        ready=lambda: True,
+        secret=key.webhook_secret,
+        key_id=key.id,
+        sender=WebhookSender(AddressGuard(LOOPBACK), ssl.create_default_context(), clock),
+        clock=clock,
+        pulse=pulse,
+        rng=Random(1),
+    )
+    reader = bus.reader((Topic.WEBHOOKS,), subscriptions.apply, subscriptions.begin)
+    tasks = [asyncio.create_task(reader.run()), asyncio.create_task(courier.run())]
+    try:
+        yield subscriptions
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_an_outage_of_three_days_is_survived_and_every_attempt_sends_the_same_bytes(
+    receiver: Receiver,
+) -> None:
+    began = datetime.now(UTC)
+    clock = ManualClock(began)
+    receiver.answer = "502 Bad Gateway"
+    async with delivering(clock, [level_changed()]) as subscriptions:
+        made = await subscriptions.add(receiver.url, frozenset(Topical), None, "olivia")
+
+        def noted(number: int) -> bool:
+            return len(subscriptions.progress(made.id).log) == number
+
+        for number in range(1, 10):
+            await until(partial(noted, number))
+            due = subscriptions.progress(made.id).next_at
+            assert due is not None
+            receiver.answer = "200 OK" if due > began + timedelta(days=3) else receiver.answer
+            await clock.advance((due - clock.now()).total_seconds() + 0.001)
+        await until(lambda: not subscriptions.progress(made.id).pending)
+
+    assert len(receiver.requests) == 10
+    assert len({request.body for request in receiver.requests}) == 1
+    assert len({request.headers["webhook-id"] for request in receiver.requests}) == 1
+    stamps = [int(request.headers["webhook-timestamp"]) for request in receiver.requests]
+    assert stamps == sorted(set(stamps))
+    assert stamps[-1] - stamps[0] > 3 * 86_400
+    assert len({request.headers["webhook-signature"] for request in receiver.requests}) == 10
+
+
+async def test_429_is_waited_for_even_by_news(tmp_path: Path, receiver: Receiver) -> None:
+    clock = ManualClock(datetime.now(UTC))
+    bus = MemoryBus(clock=clock)
+    await tell(bus, level_state(Level.OPTIMAL, at=clock.now()))
+    async with serving(bus, tmp_path, clock=clock) as replica:
+        await replica.until_ready()
+        receiver.answer = "429 Too Many Requests\r\nRetry-After: 60"
+        made = await subscribe(replica, receiver)
+        await tell(bus, level_changed())
+        await until(lambda: len(receiver.requests) == 1)
+        receiver.answer = "200 OK"
+        await replica.put(HELD, state="DISABLED")
+
+        async def waiting() -> bool:
+            return len((await shown(replica, made["id"]))["pending"]) == 2
+
+        await until(waiting)
+        await clock.advance(59)
+        assert len(receiver.requests) == 1
+        await clock.advance(2)
+        await until_told(replica, made["id"])
+
+    assert types(receiver.requests) == [LEVEL, HOLD, LEVEL]
+
+
+async def test_a_slow_receiver_holds_nobody_up(replica: Replica, bus: MemoryBus, receiver: Receiver) -> None:
+    async with receiving() as slow:
+        slow.answer = None
+        await subscribe(replica, slow)
+        made = await subscribe(replica, receiver)
+        await tell(bus, level_changed())
+        await until(lambda: slow.requests)
+
+        told = await until_told(replica, made["id"])
+
+    assert told["log"][0]["outcome"] == "delivered"
+
+
+@pytest.mark.parametrize("value", [b"{", b"[]", json.dumps({"id": 1}).encode()])
+async def test_a_record_that_is_none_of_ours_changes_nothing(
+    replica: Replica, bus: MemoryBus, receiver: Receiver, value: bytes
+) -> None:
+    made = await subscribe(replica, receiver)
+    await bus.publish(Topic.WEBHOOKS, f"subscription/{made['id']}".encode(), value)
+    await bus.publish(Topic.WEBHOOKS, b"what", value)
+    await tell(bus, level_changed())
+
+    await until_told(replica, made["id"])
+
+    assert len(bus.records(f"{Topic.WEBHOOKS}.dlq")) == 2
