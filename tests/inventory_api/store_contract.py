@@ -37,8 +37,10 @@ NOW = datetime(2026, 11, 25, tzinfo=UTC)
 Wait = Callable[[float], object]
 
 
-def change(place: Place, delta: int, reason: Reason = Reason.CORRECTION) -> Adjustment:
-    return Adjustment(place, delta, reason, "test", NOW)
+def change(
+    place: Place, delta: int, reason: Reason = Reason.CORRECTION, reference: str | None = None
+) -> Adjustment:
+    return Adjustment(place, delta, reason, "test", NOW, reference)
 
 
 async def place_with(

@@ -5,7 +5,9 @@ from __future__ import annotations
 from functools import cache
 
 from inventory_api.adapters.applier import Applier
+from inventory_api.adapters.auditing import Auditing
 from inventory_api.adapters.breakers import BreakerReports
+from inventory_api.adapters.relay import Relay
 from inventory_api.adapters.sql.schema import Schema
 from inventory_api.http.access import Door
 from inventory_api.http.measure import Observe
@@ -47,6 +49,20 @@ COMMANDS_WAITING = Metric(
     Kind.GAUGE,
     "Commands not applied yet; -1 where another replica applies them.",
 )
+OUTBOX_AGE = Metric(
+    "inventory_outbox_age_seconds",
+    Kind.GAUGE,
+    "Age of the oldest change not published yet; -1 where another replica publishes.",
+)
+OUTBOX_PUBLISHED = Metric(
+    "inventory_outbox_published_total", Kind.COUNTER, "Records published from the outbox."
+)
+AUDIT_VIOLATIONS = Metric(
+    "inventory_audit_violations",
+    Kind.GAUGE,
+    "What contradicts an invariant, by audit; absent where another replica audits.",
+    ("audit",),
+)
 REPORTS_DROPPED = Metric(
     "inventory_health_reports_dropped_total", Kind.COUNTER, "Breaker reports dropped while Kafka was away."
 )
@@ -68,6 +84,9 @@ METRICS = (
     STOCK_READS,
     COMMANDS,
     COMMANDS_WAITING,
+    OUTBOX_AGE,
+    OUTBOX_PUBLISHED,
+    AUDIT_VIOLATIONS,
     REPORTS_DROPPED,
     REFUSED,
     SCHEMA_READY,
@@ -95,6 +114,8 @@ def watch(
     *,
     services: Services,
     applier: Applier,
+    relay: Relay,
+    auditing: Auditing,
     reports: BreakerReports,
     queue: PublishQueue,
     schema: Schema,
@@ -137,5 +158,8 @@ def watch(
     metrics.watch(STOCK_READS, lambda: {(layer.value,): n for layer, n in services.stock.served.items()})
     metrics.watch(COMMANDS, outcomes)
     metrics.watch(COMMANDS_WAITING, waiting)
+    metrics.watch(OUTBOX_AGE, lambda: -1 if (age_s := relay.age_s()) is None else age_s)
+    metrics.watch(OUTBOX_PUBLISHED, lambda: relay.published)
+    metrics.watch(AUDIT_VIOLATIONS, lambda: {(name,): n for name, n in auditing.violations.items()})
     metrics.watch(REPORTS_DROPPED, lambda: queue.dropped)
     metrics.watch(SCHEMA_READY, lambda: float(schema.ready))

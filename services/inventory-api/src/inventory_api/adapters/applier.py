@@ -10,13 +10,13 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from random import Random
 from typing import TypeVar
 
 import asyncpg
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
+from inventory_api.adapters.election import Duty, do_while_elected
 from inventory_api.application.applying import RenderApplied, apply_command, skip
 from inventory_api.application.commands import Command
 from inventory_api.application.errors import BusyError
@@ -30,7 +30,6 @@ log = structlog.get_logger(__name__)
 ELECTION = 7_267_002
 """Advisory lock of the one replica that applies."""
 POLL_MS = 500
-LEASE_CHECK_S = 1.0
 CALL_S = 5.0
 PAUSES_S = (0.05, 0.1, 0.2, 0.5, 1.0)
 
@@ -76,37 +75,14 @@ class Applier:
 
     async def run(self) -> None:
         """Work for ever."""
-        backoff = Backoff(Random(), first_s=0.5, most_s=5.0)  # noqa: S311 - spreads retries, guards nothing
-        while True:
-            try:
-                await self._reign(backoff)
-            except Exception as error:  # noqa: BLE001 - database and broker come and go; the log keeps what waits
-                log.info("applier waits", reason=f"{type(error).__name__}: {str(error)[:200]}")
+        duty = Duty("applier", ELECTION, self._source.database_url)
+        await do_while_elected(duty, self._reign, self._clock)
+
+    async def _reign(self, _: asyncpg.Connection, backoff: Backoff) -> None:
+        try:
+            await self._drain(backoff)
+        finally:
             self.waiting = None
-            await self._clock.sleep(backoff.next_s())
-
-    async def _reign(self, backoff: Backoff) -> None:
-        async with asyncio.timeout(CALL_S):
-            connection = await asyncpg.connect(self._source.database_url, timeout=CALL_S)
-        try:
-            async with asyncio.timeout(CALL_S):
-                elected = await connection.fetchval("SELECT pg_try_advisory_lock($1)", ELECTION)
-            if elected:
-                await self._work_while_elected(connection, backoff)
-        finally:
-            connection.terminate()
-
-    async def _work_while_elected(self, connection: asyncpg.Connection, backoff: Backoff) -> None:
-        work = asyncio.create_task(self._drain(backoff), name="applier drains")
-        try:
-            while not work.done():
-                await asyncio.wait({work}, timeout=LEASE_CHECK_S)
-                if connection.is_closed():
-                    raise ConnectionError("the connection that holds the lock is gone")
-            work.result()
-        finally:
-            work.cancel()
-            await asyncio.wait({work})
 
     async def _drain(self, backoff: Backoff) -> None:
         consumer = AIOKafkaConsumer(
