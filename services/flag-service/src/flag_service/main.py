@@ -31,7 +31,9 @@ from flag_service.domain.flags import FlagCatalogue
 from flag_service.domain.history import History
 from flag_service.domain.notices import Bulletin, Endings
 from flag_service.domain.rate import RateLimit
+from flag_service.domain.stream_tokens import StreamTokens
 from flag_service.domain.switchboard import Switchboard
+from flag_service.http.access import OPEN, Access, Closed
 from flag_service.http.changes import Changes
 from flag_service.http.console import Console, console_environment, static_files
 from flag_service.http.documents import Documents
@@ -146,12 +148,21 @@ def assemble(settings: Settings, policy: Policy, outside: Outside) -> Service:
         docs_url=None,  # its page would come from a CDN; the document is at /openapi.json
         redoc_url=None,
     )
+    access = Access(outside.keys, StreamTokens(key.derive("stream tokens")), clock)
+    if settings.closed_reads:
+        app.add_middleware(Closed, access=access, respond=problem_response, skip=OPEN)
     app.add_middleware(RateLimited, gate=gate, respond=problem_response, prefix="/v1/")
     app.include_router(Reads(board, history, documents, hub, clock).router())
+    app.include_router(access.router())
     app.include_router(changes.router())
     app.include_router(Webhooks(subscriptions, changes, key.webhook_secret, key.id).router())
     app.include_router(Console(board, history, changes, clock, console_environment()).router())
-    app.mount("/ofrep", Ofrep(board, FlagCatalogue(policy), hub, clock, gate).app())
+    app.mount(
+        "/ofrep",
+        Ofrep(
+            board, FlagCatalogue(policy), hub, clock, gate, access if settings.closed_reads else None
+        ).app(),
+    )
     app.mount("/static", static_files())
     metrics = build_registry(METRICS)
     watch(metrics, switchboard=board, reader=state_reader, hub=hub, desk=desk, gate=gate, clock=clock)

@@ -20,6 +20,7 @@ class Settings(RuntimeSettings, LogSettings, HttpSettings, KafkaSettings):
         resilience_policy_file: a policy instead of the one that ships.
         api_keys_file: who may change holds; without it nobody may.
         rate_limit_per_s: requests of one caller that pass each second; twice as many at once.
+        closed_reads: whoever reads needs a key with the scope `read` or `write`, and a stream a key or a token.
         stream_clients: most event streams open at once.
         signing_key_file: what secrets of webhooks are made from, the same for all replicas; a replica alone
             makes its own.
@@ -33,6 +34,7 @@ class Settings(RuntimeSettings, LogSettings, HttpSettings, KafkaSettings):
     resilience_policy_file: Path | None = None
     api_keys_file: Path | None = None
     rate_limit_per_s: Annotated[float, Field(gt=0, le=1_000_000)] = 1_000
+    closed_reads: bool = False
     stream_clients: Annotated[int, Field(ge=1, le=100_000)] = 5_000
     signing_key_file: Path | None = None
     webhook_allowed_networks: tuple[IPv4Network | IPv6Network, ...] = ()

@@ -30,6 +30,7 @@ from resilience_contracts.events import SCOPE_PATTERN
 from resilience_runtime.clock import Clock
 from resilience_runtime.problem import ProblemDetails
 
+from .access import Access, Closed
 from .documents import JSON
 from .hub import Hub, StreamResponse, as_bytes
 from .limits import Gate, RateLimited
@@ -68,6 +69,7 @@ class Ofrep:
     hub: Hub
     clock: Clock
     gate: Gate
+    access: Access | None
     _sheets: dict[str, RenderedSheet] = field(default_factory=dict, init=False)
 
     def app(self) -> Starlette:
@@ -79,8 +81,15 @@ class Ofrep:
                 Route("/v1/stream", self._stream, methods=["GET"]),
             ],
             exception_handlers={OfrepError: _refused, HTTPException: _not_here},
-            middleware=[_cors(), Middleware(RateLimited, gate=self.gate, respond=ofrep_shape)],
+            middleware=[
+                _cors(),
+                *self._closed(),
+                Middleware(RateLimited, gate=self.gate, respond=ofrep_shape),
+            ],
         )
+
+    def _closed(self) -> list[Middleware]:
+        return [Middleware(Closed, access=self.access, respond=ofrep_shape)] if self.access else []
 
     async def _single(self, request: Request) -> Response:
         key = request.path_params["key"]
@@ -100,15 +109,20 @@ class Ofrep:
     def _rendered(self, context: Context) -> RenderedSheet:
         scope = _valid_scope(context.get(SCOPE_ATTRIBUTE, self.switchboard.home_scope))
         picture = self.switchboard.picture(scope, self.clock.now())
+        tail = _follow(scope, self._token())
         kept = self._sheets.get(scope)
-        if kept is not None and kept.sheet.picture is picture:
+        if kept is not None and kept.sheet.picture is picture and kept.tail == tail:
             return kept
-        rendered = RenderedSheet(Sheet(self.catalogue, picture), _follow(scope))
+        rendered = RenderedSheet(Sheet(self.catalogue, picture), tail)
         if self.switchboard.knows(scope):
             if len(self._sheets) >= SHEETS:
                 self._sheets.clear()
             self._sheets[scope] = rendered
         return rendered
+
+    def _token(self) -> str:
+        """Return what the stream's URL needs beside the scope: a browser's EventSource sends no header."""
+        return f"&token={self.access.tokens.issue(self.clock.now()).text}" if self.access else ""
 
     async def _stream(self, request: Request) -> Response:
         scope = _valid_scope(request.query_params.get("scope", self.switchboard.home_scope))
@@ -118,8 +132,8 @@ class Ofrep:
         return StreamResponse(as_bytes(_refetches(self.hub.frames(scope, None, str))))
 
 
-def _follow(scope: str) -> dict[str, Any]:
-    endpoint = {"requestUri": f"/ofrep/v1/stream?scope={scope}"}
+def _follow(scope: str, token: str) -> dict[str, Any]:
+    endpoint = {"requestUri": f"/ofrep/v1/stream?scope={scope}{token}"}
     stream = {"type": "sse", "endpoint": endpoint, "inactivityDelaySec": INACTIVITY_DELAY_S}
     return {"metadata": {"scope": scope}, "eventStreams": [stream]}
 

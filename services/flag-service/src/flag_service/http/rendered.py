@@ -25,6 +25,7 @@ class RenderedSheet:
 
     def __init__(self, sheet: Sheet, tail: dict[str, Any]) -> None:
         self.sheet = sheet
+        self.tail = tail
         self._tail = b"]," + to_json(tail)[1:]
         self._written: dict[Evaluation, bytes] = {}
         self._joined: dict[int, bytes] = {}
