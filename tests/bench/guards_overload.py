@@ -4,6 +4,10 @@ A discrete-event simulation in virtual time with the real limiter and shedder. T
 calls at once and queues the rest without bound, as an unguarded service does; a caller gives up at its deadline,
 but the server does not know and works on. Goodput counts the answers that came within the deadline, as a share
 of what the server could give; a refused caller does not come back.
+
+Bounds: goodput above 90 % of capacity in every guarded overload. Where the most important calls alone are less than
+capacity, 99 % of them are served; 95 % at 0.9 of capacity, where a server without overload refuses as many because
+of its own queue. At 10 x they alone are all of capacity.
 """
 
 from __future__ import annotations
@@ -28,6 +32,8 @@ WARM_UP_S = 10.0
 LENGTH_S = 40.0
 MIX = (0.1, 0.3, 0.6)
 GOODPUT_BOUND = 0.9
+MOST_IMPORTANT_BOUNDS = {0.4: 0.99, 0.7: 0.99, 0.9: 0.95}
+"""Share served of the most important calls, by what they alone ask of capacity."""
 RESULT = Path(".stack/bench/guards_overload.json")
 
 Admit = Callable[[int], Slot | None]
@@ -59,12 +65,14 @@ class Server:
     def __post_init__(self) -> None:
         self.rng = random.Random(self.seed)
         self.limiter: ConcurrencyLimiter | None = None
+        self.by_class = False
         self.admit: Admit = lambda _: None
         self.number = 0
 
     def guard(self, *, by_class: bool) -> Server:
         """Put a limiter, and a shedder before it, in front."""
         limiter = self.limiter = ConcurrencyLimiter(LimiterSettings(initial=20), self.clock)
+        self.by_class = by_class
         shedder = Shedder(limiter, len(self.mix), clock=self.clock)
         self.admit = shedder.acquire if by_class else lambda _: limiter.acquire()
         return self
@@ -140,22 +148,31 @@ def scenarios() -> dict[str, Server]:
         "limiter and shedder, 4 x, lowest class only": Server(OVERLOAD, 1, (0.0, 0.0, 1.0)).guard(
             by_class=True
         ),
+        "limiter and shedder, 4 x, most important calls 0.7 x": Server(
+            OVERLOAD, 1, (0.175, 0.3, 0.525)
+        ).guard(by_class=True),
+        "limiter and shedder, 4 x, most important calls 0.9 x": Server(
+            OVERLOAD, 1, (0.225, 0.3, 0.475)
+        ).guard(by_class=True),
         "limiter and shedder, 10 x": Server(10.0, 1).guard(by_class=True),
     }
 
 
 def main() -> int:
     """Simulate, print, write; answer 1 when goodput under overload is below the bound."""
-    print(f"{'':46}{'goodput':>9}{'p99 ms':>9}   answered in time by class, most important first")
+    print(f"{'':54}{'goodput':>9}{'p99 ms':>9}   answered in time by class, most important first")
     rows, missed = {}, []
     for name, server in scenarios().items():
         server.run()
         rows[name] = {"goodput": server.goodput(), "p99_ms": server.p99_ms(), "served": server.served()}
         print(
-            f"{name:46}{server.goodput():9.1%}{server.p99_ms():9.0f}   {' '.join(f'{s:.1%}' for s in server.served())}"
+            f"{name:54}{server.goodput():9.1%}{server.p99_ms():9.0f}   {' '.join(f'{s:.1%}' for s in server.served())}"
         )
         if server.limiter is not None and server.load > 1 and server.goodput() < GOODPUT_BOUND:
             missed.append(name)
+        own = round(server.load * server.mix[0], 3)
+        if server.by_class and server.served()[0] < MOST_IMPORTANT_BOUNDS.get(own, 0.0):
+            missed.append(f"{name}: the most important calls")
     RESULT.parent.mkdir(parents=True, exist_ok=True)
     RESULT.write_text(json.dumps({"rows": rows, "missed": missed}, indent=2), encoding="utf-8")
     print("Missed: " + ("; ".join(missed) or "none"))

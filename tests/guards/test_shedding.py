@@ -52,6 +52,23 @@ def test_alone_the_least_important_class_has_the_whole_limit() -> None:
     assert limiter.in_flight == 8
 
 
+def test_less_important_calls_under_way_keep_no_important_one_out() -> None:
+    clock = ManualTime()
+    limiter = ConcurrencyLimiter(LimiterSettings(initial=8), clock)
+    shedder = Shedder(limiter, CLASSES, clock=clock)
+    for _ in range(8):
+        shedder.acquire(3)
+
+    important = []
+    while shedder.has_room(0):
+        important.append(shedder.acquire(0))
+
+    assert 8 <= len(important) <= 8 + 3 * 8**0.5 + 1
+    for slot in important:
+        limiter.released(slot)
+    assert not shedder.has_room(3)
+
+
 def test_room_is_left_for_important_calls_that_are_expected() -> None:
     clock = ManualTime()
     limiter = ConcurrencyLimiter(LimiterSettings(initial=10), clock)
@@ -61,8 +78,8 @@ def test_room_is_left_for_important_calls_that_are_expected() -> None:
         clock.advance(0.02)
         limiter.succeeded(slot)
 
-    while shedder.has_room(1):
-        shedder.acquire(1)
+    while shedder.has_room(3):
+        shedder.acquire(3)
 
     assert 0 < limiter.in_flight < 10
     assert shedder.has_room(0)

@@ -1,9 +1,12 @@
 """Which calls to refuse first when not all can be served.
 
-Classes are numbers, 0 the most important. For each class above it, a call must leave room for those that are
-expected and not yet under way: their rate of arrival times the time a call takes (Little's law). The room to leave
-never falls from one class to the next, so whenever a call is refused, every less important one would be too; and
-while only unimportant calls come, they have the whole limit.
+Classes are numbers, 0 the most important. A call is weighed against those of its own class and above: the ones
+under way, and the ones that are expected and not yet under way, by their rate of arrival times the time a call
+takes (Little's law). Less important calls that are under way already are no reason to refuse it, and a clump of
+important calls may queue for a moment beyond the limit: less important ones make up for it, since none of them is
+let in before there is room again. What is weighed only grows from one class to the next and what is allowed only
+shrinks, so whenever a call is refused, every less important one would be too; and while only unimportant calls come,
+they have the whole limit.
 """
 
 from __future__ import annotations
@@ -67,7 +70,13 @@ class Shedder:
 
     def has_room(self, importance: int) -> bool:
         """Say whether a call of this class would be admitted now, consuming nothing."""
-        return self._limiter.in_flight + self.room_left_for(importance) < self._limiter.limit
+        under_way = sum(map(self._limiter.in_flight_of, range(importance + 1)))
+        return under_way + self.room_left_for(importance) < self._limit_of(importance)
+
+    def _limit_of(self, importance: int) -> float:
+        limit, least = self._limiter.limit, len(self._rates) - 1
+        # The least important class has the limit, the most important three standard deviations of a clump more.
+        return limit + 3 * sqrt(limit) * (least - importance) / least if least else limit
 
     def acquire(self, importance: int) -> Slot:
         """Take a slot of the limiter for a call of a class, 0 the most important.
@@ -79,4 +88,4 @@ class Shedder:
         if not self.has_room(importance):
             self._limiter.wanted()
             raise Shed
-        return self._limiter.acquire(importance)
+        return self._limiter.take(importance)
