@@ -11,6 +11,7 @@ import pytest
 
 from inventory_api.application.adjusting import Adjusted, adjust
 from inventory_api.application.answering import Request, answer
+from inventory_api.application.counting import Counted
 from inventory_api.application.reserving import Seen, find_reservation, reserve, settle_reservation
 from inventory_api.application.store import Answer, Store, Transaction
 from inventory_api.domain.adjustment import Adjustment, Reason
@@ -325,7 +326,9 @@ class StoreContract:
             assert await transaction.commands.lock_offset(77) == 12
 
 
-def show(done: Adjusted | InventoryError) -> Answer:
+def show(done: Adjusted | Counted | InventoryError) -> Answer:
     if isinstance(done, InventoryError):
         return Answer(409, {}, done.code)
+    if isinstance(done, Counted):
+        return Answer(201, {}, str(done.level.on_hand))
     return Answer(201, {"X": "y"}, str(done.entry.after))

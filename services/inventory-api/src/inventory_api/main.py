@@ -17,7 +17,7 @@ from inventory_api import metrics as rows
 from inventory_api.adapters import cache
 from inventory_api.adapters.applier import Applier, Source
 from inventory_api.adapters.auditing import Auditing
-from inventory_api.adapters.backlog import note_commands
+from inventory_api.adapters.backlog import BacklogWatch
 from inventory_api.adapters.breakers import BreakerReports, Identity, Returning, build_breakers, deadline_s
 from inventory_api.adapters.feed import TOPICS, LevelFeed
 from inventory_api.adapters.images import Bucket, S3Images
@@ -109,7 +109,7 @@ async def inventory(settings: Settings, policy: Policy) -> int:
     async with AsyncExitStack() as stack:
         stack.push_async_callback(outside.close)
         publisher = await stack.enter_async_context(KafkaPublisher(settings.kafka_bootstrap_servers, SERVICE))
-        kafka = _kafka(settings, policy, publisher, clock)
+        kafka = _kafka(settings, policy, outside, publisher)
         database_url = settings.database_url.get_secret_value()
         schema = Schema(database_url, clock, Backoff(rng, most_s=5.0))
         services = _services(settings, outside, breakers, kafka, publisher)
@@ -117,7 +117,15 @@ async def inventory(settings: Settings, policy: Policy) -> int:
         relay = Relay(database_url, publisher, _source(settings), clock)
         auditing = Auditing(database_url, settings.audit_interval_s, clock)
         identity = Identity(settings.resilience_scope, settings.instance, token_hex(4), _source(settings))
-        reports = BreakerReports(breakers, policy, identity, clock, kafka.offer)
+        limit_s = settings.commands_age_limit_s
+        reports = BreakerReports(
+            breakers,
+            policy,
+            identity,
+            clock,
+            kafka.offer,
+            behind=lambda: (kafka.watch.age_s() or 0.0) > limit_s,
+        )
         startup = Startup(clock, settings.ready_after_s, lambda: schema.tried)
         startup.restored = kafka.feed.restored
         door = _door(settings, clock)
@@ -127,6 +135,7 @@ async def inventory(settings: Settings, policy: Policy) -> int:
             metrics,
             services=services,
             applier=applier,
+            backlog=kafka.watch,
             relay=relay,
             auditing=auditing,
             reports=reports,
@@ -147,6 +156,7 @@ async def inventory(settings: Settings, policy: Policy) -> int:
             schema.prepare(),
             kafka.levels.run(),
             kafka.commands.run(),
+            kafka.watch.run(),
             _note_caught_up(kafka.levels, startup),
             kafka.feed.keep(),
             kafka.queue.run(),
@@ -168,6 +178,7 @@ class Kafka:
     feed: LevelFeed
     levels: ReplicaReader
     backlog: Backlog
+    watch: BacklogWatch
     commands: ReplicaReader
     letters: DeadLetters
     queue: PublishQueue
@@ -177,18 +188,20 @@ class Kafka:
         self.queue.offer(*encoded)
 
 
-def _kafka(settings: Settings, policy: Policy, publisher: KafkaPublisher, clock: Clock) -> Kafka:
-    bootstrap, name = settings.kafka_bootstrap_servers, settings.instance
+def _kafka(settings: Settings, policy: Policy, outside: Outside, publisher: KafkaPublisher) -> Kafka:
+    bootstrap, name, clock = settings.kafka_bootstrap_servers, settings.instance, SystemClock()
     letters, view, backlog = DeadLetters(publisher), View(policy), Backlog()
     feed = LevelFeed(view, Snapshot(settings.state_dir / f"{SERVICE}-view.json"))
     feed.restore()
     refused = letters.for_stage("apply")
+    watch = BacklogWatch(backlog, SqlStore(outside.database), clock)
     return Kafka(
         view=view,
         feed=feed,
         levels=ReplicaReader(bootstrap, TOPICS, feed.apply, feed.forget, on_bad=refused, client_id=name),
         backlog=backlog,
-        commands=ReplicaReader(bootstrap, (Topic.COMMANDS,), note_commands(backlog), client_id=name),
+        watch=watch,
+        commands=ReplicaReader(bootstrap, (Topic.COMMANDS,), watch.apply, watch.forget, client_id=name),
         letters=letters,
         queue=PublishQueue(publisher, settings.publish_capacity, clock),
     )

@@ -6,6 +6,7 @@ from functools import cache
 
 from inventory_api.adapters.applier import Applier
 from inventory_api.adapters.auditing import Auditing
+from inventory_api.adapters.backlog import BacklogWatch
 from inventory_api.adapters.breakers import BreakerReports
 from inventory_api.adapters.relay import Relay
 from inventory_api.adapters.sql.schema import Schema
@@ -49,6 +50,11 @@ COMMANDS_WAITING = Metric(
     Kind.GAUGE,
     "Commands not applied yet; -1 where another replica applies them.",
 )
+COMMANDS_AGE = Metric(
+    "inventory_commands_age_seconds",
+    Kind.GAUGE,
+    "How long the oldest command waits to be applied; -1 before it is known.",
+)
 OUTBOX_AGE = Metric(
     "inventory_outbox_age_seconds",
     Kind.GAUGE,
@@ -84,6 +90,7 @@ METRICS = (
     STOCK_READS,
     COMMANDS,
     COMMANDS_WAITING,
+    COMMANDS_AGE,
     OUTBOX_AGE,
     OUTBOX_PUBLISHED,
     AUDIT_VIOLATIONS,
@@ -114,6 +121,7 @@ def watch(
     *,
     services: Services,
     applier: Applier,
+    backlog: BacklogWatch,
     relay: Relay,
     auditing: Auditing,
     reports: BreakerReports,
@@ -158,6 +166,7 @@ def watch(
     metrics.watch(STOCK_READS, lambda: {(layer.value,): n for layer, n in services.stock.served.items()})
     metrics.watch(COMMANDS, outcomes)
     metrics.watch(COMMANDS_WAITING, waiting)
+    metrics.watch(COMMANDS_AGE, lambda: -1 if (age_s := backlog.age_s()) is None else age_s)
     metrics.watch(OUTBOX_AGE, lambda: -1 if (age_s := relay.age_s()) is None else age_s)
     metrics.watch(OUTBOX_PUBLISHED, lambda: relay.published)
     metrics.watch(AUDIT_VIOLATIONS, lambda: {(name,): n for name, n in auditing.violations.items()})

@@ -49,6 +49,9 @@ class Settings(HttpSettings, KafkaSettings, LogSettings, RuntimeSettings):
     )
     stock_cached_skus: int = Field(default=2_000, ge=1, description="kept in this process, 2 kB each")
     commands_per_s: float = Field(default=200.0, gt=0, description="pace at which the command log is applied")
+    commands_age_limit_s: float = Field(
+        default=30.0, gt=0, description="while a command waits longer, the level does not return to OPTIMAL"
+    )
     audit_interval_s: float = Field(default=60.0, gt=0, description="between two audits of the invariants")
     publish_capacity: int = Field(default=1000, ge=1, description="breaker reports kept while Kafka is away")
     ready_after_s: float = Field(

@@ -15,10 +15,14 @@ from resilience_contracts import BreakerReport, BreakerState, Encoded, HealthObs
 from resilience_guards import BreakerEvent, BreakerSettings, CircuitBreaker, State
 from resilience_runtime import Clock
 
+from .sql.database import DEPENDENCY
+
 log = structlog.get_logger(__name__)
 
 POLL_S = 0.25
 RETURN_S = 0.2
+BEHIND_RATE = 0.5
+"""Enough to keep the overall score under the boundary of OPTIMAL; not enough for DOWN."""
 
 Judge = Callable[[Exception], bool]
 
@@ -74,7 +78,11 @@ class Identity:
 
 
 class BreakerReports:
-    """Tells the engine of each breaker: at once when its state changes, and in every interval."""
+    """Tells the engine of each breaker: at once when its state changes, and in every interval.
+
+    While `behind` says that commands wait for too long, PostgreSQL counts as half well at most: it is back, but
+    what was accepted for it is not in it yet, and the level must not be the best one before it is.
+    """
 
     def __init__(
         self,
@@ -83,12 +91,15 @@ class BreakerReports:
         identity: Identity,
         clock: Clock,
         offer: Callable[[Encoded], None],
+        *,
+        behind: Callable[[], bool],
     ) -> None:
         self._breakers = breakers
         self._policy = policy
         self._identity = identity
         self._clock = clock
         self._offer = offer
+        self._behind = behind
         self._sequence = count()
         self._due_s = dict.fromkeys(breakers, float("-inf"))
         self.changes: Counter[tuple[str, str]] = Counter()
@@ -125,7 +136,7 @@ class BreakerReports:
         seen = self._breakers[name].snapshot()
         report = BreakerReport(
             state=BreakerState(seen.state.value),
-            failure_rate=seen.failure_rate,
+            failure_rate=self._failure_rate(name, seen.failure_rate),
             slow_rate=seen.slow_rate,
             interval_s=self._policy.dependencies[name].interval_s,
         )
@@ -138,6 +149,11 @@ class BreakerReports:
             observed_at=self._clock.now(),
             breaker=report,
         )
+
+    def _failure_rate(self, name: str, seen: float | None) -> float | None:
+        if name == DEPENDENCY and self._behind():
+            return max(seen or 0.0, BEHIND_RATE)
+        return seen
 
 
 class Returning:

@@ -234,6 +234,10 @@ class Commands(Protocol):
         """Return up to `limit` commands that wait for a person, with an id above `after`."""
         ...
 
+    async def offsets(self) -> dict[int, int]:
+        """Return the next offset to be applied of each partition that has any progress, without locks."""
+        ...
+
     async def lock_offset(self, partition: int) -> int:
         """Lock a partition's progress and return the next offset to be applied."""
         ...

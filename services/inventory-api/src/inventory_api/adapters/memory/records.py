@@ -159,6 +159,10 @@ class MemoryCommands:
         names = sorted(name for name, operation in operations.items() if operation.code and name > after)
         return [operations[name] for name in names][:limit]
 
+    async def offsets(self) -> dict[int, int]:
+        """Do as the port says."""
+        return dict(self._rows.offsets)
+
     async def lock_offset(self, partition: int) -> int:
         """Do as the port says."""
         return self._rows.offsets.setdefault(partition, 0)

@@ -20,6 +20,7 @@ _FINISH = text("""
 _START = text(
     "INSERT INTO command_offsets (partition, next_offset) VALUES (:partition, 0) ON CONFLICT DO NOTHING"
 )
+_OFFSETS = text("SELECT partition, next_offset FROM command_offsets")
 _LOCK = text("SELECT next_offset FROM command_offsets WHERE partition = :partition FOR UPDATE")
 _MOVE = text("UPDATE command_offsets SET next_offset = :next_offset WHERE partition = :partition")
 
@@ -51,6 +52,10 @@ class SqlCommands:
             "accepted_at": operation.accepted_at,
         }
         await self._session.execute(_FINISH, values)
+
+    async def offsets(self) -> dict[int, int]:
+        """Return the progress of every partition."""
+        return {row.partition: row.next_offset for row in await self._session.execute(_OFFSETS)}
 
     async def lock_offset(self, partition: int) -> int:
         """Lock a partition's progress."""
