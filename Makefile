@@ -19,7 +19,7 @@ test: .venv/dev.stamp ## Run the whole suite, real services included
 
 check: lint type ## Formatting, lint, types, import rules, pure tests
 	@$(BIN)/lint-imports
-	@$(BIN)/python -m pytest -q tests/architecture tests/contracts tests/guards tests/runtime tests/health_monitor tests/degradation_engine tests/inventory_api tests/flag_service
+	@$(BIN)/python -m pytest -q tests/architecture tests/contracts tests/guards tests/runtime tests/health_monitor tests/degradation_engine tests/inventory_api tests/flag_service tests/client
 
 lint: .venv/dev.stamp ## Formatting and lint
 	@$(BIN)/ruff format --check .

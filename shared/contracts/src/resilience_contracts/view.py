@@ -142,7 +142,7 @@ class View:
         A hold without `allow_better` never gives more than automation does.
 
         Raises:
-            KeyError: the policy knows no such feature.
+            KeyError: neither the level event nor the policy knows such a feature.
         """
         automatic = self._automatic(scope, key)
         hold = self.hold(scope, key, now)
@@ -159,12 +159,11 @@ class View:
         return [self.feature(scope, key, now) for key in self.policy.features]
 
     def _automatic(self, scope: str, key: str) -> AutomaticFeature | _Unheard:
-        rule = self.policy.features[key]
         state = self._levels.get(scope)
         known = state.features.get(key) if state else None
         if known is not None:
             return known
-        unheard = resolve_unknown(rule)
+        unheard = resolve_unknown(self.policy.features[key])
         return _Unheard(unheard.state, unheard.because, unheard.detail)
 
     def save(self) -> Saved:
