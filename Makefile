@@ -15,7 +15,7 @@ run: .venv/stack.stamp ## Start everything on loopback with demo data (Ctrl-C st
 	@$(BIN)/resilience up
 
 test: .venv/dev.stamp ## Run the whole suite, real services included
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: lint type ## Formatting, lint, types, import rules, pure tests
 	@$(BIN)/lint-imports
