@@ -14,7 +14,7 @@ from resilience_contracts.flag import MODE_SUFFIX
 
 from .evaluation import Context, Evaluation, Failure, Metadata, Reason, TargetingKeyMissingError
 from .picture import Picture
-from .retailer_flag import RetailerFlag, Surroundings
+from .retailer_flag import RetailerFlag, Stand, Surroundings
 from .targeting import Choice
 
 LEVEL_FLAG = "system.level"
@@ -74,6 +74,7 @@ class Sheet:
         self._of_level = _level_metadata(picture)
         self._surroundings = Surroundings.of(picture)
         self._fixed: dict[str, Evaluation] = {}
+        self._stands: dict[str, Stand] = {}
         self._chosen: dict[Choice, Evaluation] = {}
 
     def evaluate(self, key: str, context: Context) -> Evaluation:
@@ -104,9 +105,10 @@ class Sheet:
             return self._fix(key)
         if flag.prerequisites and key in known:
             return known[key]
-        choice = flag.choose(
-            context, self._surroundings, lambda other: self._evaluate(other, context, known).variant
-        )
+        stand = self._stands.get(key)
+        if stand is None:
+            stand = self._stands[key] = flag.stand(self._surroundings)
+        choice = flag.choose(context, stand, lambda other: self._evaluate(other, context, known).variant)
         evaluation = self._chosen.get(choice)
         if evaluation is None:
             evaluation = self._chosen[choice] = self._of_choice(flag, choice)

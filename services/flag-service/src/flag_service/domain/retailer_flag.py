@@ -31,6 +31,21 @@ class Surroundings:
         return cls(picture.level, down, {hold.target: hold for hold in picture.flag_holds})
 
 
+@dataclass(frozen=True, slots=True)
+class Stand:
+    """How a flag stands in one picture, whoever asks.
+
+    Attributes:
+        held: what a hold takes it to.
+        taken: what the level or a dependency takes it to, once its prerequisites are met.
+        needs_others: whether its prerequisites count.
+    """
+
+    held: Choice | None
+    taken: Choice | None
+    needs_others: bool
+
+
 class RetailerFlag:
     """A flag, ready to be asked."""
 
@@ -41,26 +56,35 @@ class RetailerFlag:
         self._rule = rule
         self._targeting = Targeting(key, rule)
         self._wanted = {other: frozenset(variants) for other, variants in rule.prerequisites.items()}
+        self._lacking: dict[tuple[str, str], Choice] = {}
 
     @property
     def contextual(self) -> bool:
         """Whether the flag itself asks for the caller's attributes."""
         return self._targeting.contextual
 
-    def choose(self, context: Context, around: Surroundings, variant: Variant) -> Choice:
+    def stand(self, around: Surroundings) -> Stand:
+        """Return how the flag stands for every caller."""
+        hold = around.holds.get(self.key)
+        if hold is not None and hold.state is FeatureState.DISABLED:
+            return Stand(self._off(Reason.STATIC, "hold", _held(hold)), None, needs_others=False)
+        if hold is not None and hold.allow_better:
+            return Stand(None, None, needs_others=False)
+        return Stand(None, self._by_level(around), needs_others=bool(self._wanted))
+
+    def choose(self, context: Context, stand: Stand, variant: Variant) -> Choice:
         """Return the variant for a caller, and why.
 
         Raises:
             TargetingKeyMissingError: a percentage does not know whom it is asked for.
         """
-        hold = around.holds.get(self.key)
-        if hold is not None and hold.state is FeatureState.DISABLED:
-            return self._off(Reason.STATIC, "hold", _held(hold))
-        if hold is None or not hold.allow_better:
-            taken = self._unmet(variant) or self._by_level(around)
-            if taken is not None:
-                return taken
-        return self._targeting.choose(context)
+        if stand.held is not None:
+            return stand.held
+        if stand.needs_others:
+            unmet = self._unmet(variant)
+            if unmet is not None:
+                return unmet
+        return stand.taken or self._targeting.choose(context)
 
     def automatic(self, around: Surroundings) -> FeatureState:
         """Return what the level and the dependencies alone allow."""
@@ -70,8 +94,14 @@ class RetailerFlag:
         for other, wanted in self._wanted.items():
             found = variant(other)
             if found not in wanted:
-                return self._off(Reason.STATIC, "prerequisite", f"{other} is {found}")
+                return self._without(other, found)
         return None
+
+    def _without(self, other: str, found: str) -> Choice:
+        # One for each variant of each prerequisite, so that the same answer is the same object.
+        if (other, found) not in self._lacking:
+            self._lacking[other, found] = self._off(Reason.STATIC, "prerequisite", f"{other} is {found}")
+        return self._lacking[other, found]
 
     def _by_level(self, around: Surroundings) -> Choice | None:
         missing = self._rule.needs & around.down

@@ -17,9 +17,9 @@ BUCKETS = 10_000
 Test = Callable[[object], bool]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Choice:
-    """A flag's variant, and what chose it."""
+    """A flag's variant, and what chose it. Known by identity: a flag makes each of its choices once."""
 
     key: str
     variant: str
@@ -69,7 +69,10 @@ class _Target:
         self._choices = [Choice(key, name, reason, because, f"target {index + 1}") for name in shares]
 
     def matches(self, context: Context) -> bool:
-        return all(name in context and test(context[name]) for name, test in self._tests)
+        for name, test in self._tests:  # noqa: SIM110 - a generator costs as much as the tests do
+            if name not in context or not test(context[name]):
+                return False
+        return True
 
     def serve(self, context: Context) -> Choice:
         if len(self._choices) == 1:
