@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flag_service.domain.audit import GENESIS, Action, AuditChain, Deed, entry_hash, faults
+from flag_service.domain.audit import Action, AuditChain, Deed
 from resilience_contracts import AuditRecorded, decode, encode
+from resilience_contracts.audit import GENESIS, entry_hash, faults, log_faults, lost
 from tests.contracts.states import NOW, hold_set
 
 
@@ -112,3 +113,35 @@ def test_a_rewritten_entry_with_a_right_hash_breaks_the_one_after_it() -> None:
     entries[1] = forged.model_copy(update={"hash": entry_hash(forged)})
 
     assert list(faults(entries)) == ["w/2: does not follow the entry before it"]
+
+
+@given(data=st.data(), length=st.integers(2, 12))
+def test_entries_that_changed_places_are_found(data: st.DataObject, length: int) -> None:
+    log = [entry for pair in zip(chain(length), chain(length, "other"), strict=True) for entry in pair]
+    index = data.draw(st.integers(0, length - 2)) * 2
+    log[index], log[index + 2] = log[index + 2], log[index]
+
+    assert any("stands after" in fault for fault in log_faults(log))
+
+
+@given(length=st.integers(1, 12), again=st.integers(0, 11))
+def test_a_whole_log_has_no_fault_though_an_entry_came_twice(length: int, again: int) -> None:
+    log = chain(length)
+
+    assert not list(log_faults([*log, log[again % length]]))
+
+
+def test_a_log_whose_beginning_was_dropped_is_found_and_its_end_only_by_an_earlier_copy() -> None:
+    log = chain(4)
+
+    assert list(log_faults(log[1:])) == ["w/1: what came before it is missing"]
+    assert not list(log_faults(log[:3]))
+    assert list(lost(log[:3], log)) == ["w/3: is in the earlier copy and not here as it was"]
+
+
+def test_a_chain_that_was_forged_from_its_beginning_is_found_by_an_earlier_copy() -> None:
+    forger = AuditChain("w")
+    forged = [forger.extend(deed(number + 1), NOW) for number in range(3)]
+
+    assert not list(log_faults(forged))
+    assert len(list(lost(forged, chain(3)))) == 3

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from flag_service.domain.audit import faults
 from resilience_contracts import AuditRecorded, Encoded, FeatureState, Level, Topic, decode, encode
+from resilience_contracts.audit import faults
 from resilience_runtime import MemoryBus
 from tests.contracts.states import hold_set, level_state
 from tests.flag_service.running import READ_KEY, SOURCE, WRITE_KEY, Replica, running, tell, until

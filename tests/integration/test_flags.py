@@ -15,7 +15,6 @@ import httpx
 import psutil
 import pytest
 
-from flag_service.domain.audit import faults
 from resilience_cli.stack import free_ports
 from resilience_cli.topics import apply_declared
 from resilience_contracts import (
@@ -24,6 +23,7 @@ from resilience_contracts import (
     Topic,
     encode,
 )
+from resilience_contracts.audit import faults
 from resilience_runtime import KafkaPublisher
 from tests.contracts.states import hold_set, level_changed
 from tests.flag_service.processes import HELD, WAIT_S, World

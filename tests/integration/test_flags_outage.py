@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from flag_service.domain.audit import faults
 from resilience_cli.stack import Kafka, Place, await_ready, destroy, free_ports, halt, start
 from resilience_cli.topics import apply_declared
 from resilience_contracts import FeatureState, Level
+from resilience_contracts.audit import faults
 from resilience_runtime import KafkaPublisher
 from tests.flag_service.processes import World
 from tests.flag_service.running import until

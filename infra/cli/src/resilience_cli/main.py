@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import structlog
 import typer
 
-from .commands import chaos, keys, policy, topics
+from .commands import audit, chaos, keys, policy, topics
 from .commands.doctor import doctor
 from .commands.down import down
 from .commands.smoke import smoke
@@ -30,6 +30,7 @@ app = typer.Typer(
 )
 for command in (up, down, status, watch, tail, smoke, doctor):
     app.command(epilog=EXIT_CODES)(command)
+app.add_typer(audit.app, name="audit")
 app.add_typer(chaos.app, name="chaos")
 app.add_typer(keys.app, name="keys")
 app.add_typer(policy.app, name="policy")

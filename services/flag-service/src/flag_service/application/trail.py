@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
-from flag_service.domain.audit import AuditChain, Deed, faults
+from flag_service.domain.audit import AuditChain, Deed
 from resilience_contracts import AuditRecorded, Encoded, encode
+from resilience_contracts.audit import faults
 from resilience_runtime.bus import EventPublisher, PublishError
 from resilience_runtime.clock import Clock
 

@@ -1,22 +1,15 @@
-"""The audit chain: each entry of a writer carries the hash of the one before it.
-
-The hash is SHA-256 over the entry's JSON with sorted keys and without its own `hash`, so that anybody can
-check it with a JSON parser.
-"""
+"""The audit chain of this service: what becomes an entry. Checking it is `resilience_contracts.audit`'s."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
-from itertools import groupby
 
 from resilience_contracts import AuditRecorded, HoldSet, format_time
+from resilience_contracts.audit import GENESIS, entry_hash
 
-GENESIS = "0" * 64
 PLACEHOLDER = "f" * 64
 
 Values = Mapping[str, str | int | bool | None]
@@ -84,40 +77,6 @@ class AuditChain:
         entry = draft.model_copy(update={"hash": entry_hash(draft)})
         self._sequence, self._previous_hash = entry.sequence + 1, entry.hash
         return entry
-
-
-def entry_hash(entry: AuditRecorded) -> str:
-    """Compute the hash that an entry must carry."""
-    content = entry.model_dump(mode="json", exclude={"hash"})
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def faults(entries: Iterable[AuditRecorded]) -> Iterator[str]:
-    """Name each entry that was changed or does not follow the one before it; an exact duplicate is no fault.
-
-    A writer's sequence numbers give the order. What came before its first entry given here is not judged.
-    """
-    ordered = sorted(entries, key=lambda entry: (entry.writer, entry.sequence))
-    for _, chain in groupby(ordered, key=lambda entry: entry.writer):
-        tip: AuditRecorded | None = None
-        for entry in chain:
-            if entry != tip:
-                yield from _entry_faults(entry, tip)
-            tip = entry
-
-
-def _entry_faults(entry: AuditRecorded, tip: AuditRecorded | None) -> Iterator[str]:
-    name = entry.event_id
-    if entry.hash != entry_hash(entry):
-        yield f"{name}: its content does not give its hash"
-    if tip is None:
-        if entry.sequence == 0 and entry.previous_hash != GENESIS:
-            yield f"{name}: the first entry follows nothing"
-    elif entry.sequence != tip.sequence + 1:
-        yield f"{name}: entry {tip.sequence + 1} was expected here"
-    elif entry.previous_hash != tip.hash:
-        yield f"{name}: does not follow the entry before it"
 
 
 def _values(hold: HoldSet | None) -> dict[str, str | int | bool | None] | None:
