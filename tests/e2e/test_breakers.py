@@ -1,0 +1,96 @@
+"""PostgreSQL frozen under traffic: the breaker speaks before the probe, nobody hangs, nobody storms back."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from resilience_contracts import BreakerState, LevelState, default_policy_text
+from tests.e2e.freezing import freeze, seed
+from tests.e2e.shop import Shop
+from tests.e2e.story import (
+    CONTROL,
+    DEPENDENCY,
+    NO_ANSWER,
+    Story,
+    breaker_opened,
+    level_fell,
+    p99_s,
+    probe_missed,
+    told,
+)
+from tests.fixtures.stack import RunningStack
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+
+POOL = 8
+"""Connections of one replica: four writers, four readers (`Settings`)."""
+DEAD = 4
+"""Connections of callers that gave up in the freeze, which the server has not noticed yet."""
+
+
+@pytest.fixture(scope="module")
+def story(quick_stack: RunningStack, tmp_path_factory: pytest.TempPathFactory) -> Story:
+    """Frozen for seven seconds, probed as often as the policy that ships says: every five."""
+    shipped = tmp_path_factory.mktemp("shipped") / "policy.yaml"
+    shipped.write_text(default_policy_text(), encoding="utf-8")
+    shop = Shop(quick_stack.url("inventory-api"), quick_stack.url("flag-service"), quick_stack.operator_key())
+    try:
+        seed(shop)
+        quick_stack.restart("health-monitor", RESILIENCE_POLICY_FILE=str(shipped))
+        seen = asyncio.run(freeze(quick_stack, calls_per_s=40, frozen_s=7))
+    finally:
+        shop.close()
+        quick_stack.restore(DEPENDENCY)
+        quick_stack.restart("health-monitor")
+    print(told(seen))
+    return seen
+
+
+def test_the_engine_learns_it_from_the_breaker_before_the_probe(story: Story) -> None:
+    opened, missed = story.first(breaker_opened), story.first(probe_missed)
+
+    assert opened is not None
+    assert missed is not None
+    assert opened.offset < missed.offset  # of one partition: a scope is a key
+
+
+def test_the_level_changes_for_that_alone(story: Story) -> None:
+    fell, missed = story.first(level_fell), story.first(probe_missed)
+
+    assert fell is not None
+    assert missed is not None
+    assert isinstance(fell.event, LevelState)
+    assert BreakerState.OPEN in fell.event.dependencies[DEPENDENCY].breakers.values()
+    assert fell.at_s < missed.at_s
+
+
+def test_everybody_gets_an_answer_soon(story: Story) -> None:
+    calls = [call for call in story.during() if call.kind != CONTROL]
+    # A call that needs no dependency takes 20 ms at most, unless the machine is busy; one that does waits for the
+    # processor three times: when it comes, when its deadline is over, when it is answered.
+    machine_s = max(0, p99_s([call for call in story.during() if call.kind == CONTROL]) - 0.02)
+
+    assert len(calls) > 100
+    assert p99_s(calls) < 0.3 + 3 * machine_s
+    assert {call.status for call in story.during()} <= {200, 201, 202, 503}
+    assert NO_ANSWER not in {call.status for call in story.calls}
+
+
+def test_reads_are_answered_all_the_while(story: Story) -> None:
+    reads = [call.status for call in story.during() if call.kind in {"availability", "stock"}]
+    receipts = [call.status for call in story.during() if call.kind == "receive"]
+
+    assert set(reads) == {200}
+    assert 202 in receipts
+
+
+def test_all_returns_without_a_herd(story: Story) -> None:
+    inventory, everybody = story.peak(story.thawed_s)
+    _, everybody_before = story.peak(story.began_s, story.frozen_s)
+
+    assert inventory <= POOL
+    assert everybody <= everybody_before + DEAD
+    # What was begun while the server was frozen is answered by it at once, however dead.
+    assert 0 < story.sessions_in_a_second() <= 2 * POOL
