@@ -52,9 +52,9 @@ class JsClient:
     lines: list[Line] = field(default_factory=list)
     said: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def until(self, found: Callable[[Line], Any], *, after: int = 0) -> Line:
+    async def until(self, found: Callable[[Line], Any], *, after: int = 0, wait_s: float = WAIT_S) -> Line:
         """Return the first line from `after` on that is wanted."""
-        async with asyncio.timeout(WAIT_S):
+        async with asyncio.timeout(wait_s):
             while True:
                 for line in self.lines[after:]:
                     if found(line):
@@ -76,10 +76,10 @@ class JsClient:
         """Say who asks from now on."""
         await self._command({"setContext": context})
 
-    async def changed(self, *, after: int) -> Line:
+    async def changed(self, *, after: int, wait_s: float = WAIT_S) -> Line:
         """Return the next word that flags changed."""
         return await self.until(
-            lambda line: line.get("event") == "PROVIDER_CONFIGURATION_CHANGED", after=after
+            lambda line: line.get("event") == "PROVIDER_CONFIGURATION_CHANGED", after=after, wait_s=wait_s
         )
 
     def fetches(self) -> list[Line]:

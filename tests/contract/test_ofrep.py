@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,6 +17,7 @@ from hypothesis import strategies as st
 from flag_service.http.ofrep import OfrepError, read_context
 from resilience_contracts import FeatureState, Level, LevelState
 from resilience_runtime import MemoryBus
+from tests.contract.retailer import POLICY
 from tests.contracts.states import hold_set, level_state
 from tests.flag_service.running import Replica, listening, running, tell
 
@@ -259,3 +262,90 @@ def test_any_body_is_read_or_refused_with_a_code_that_clients_know(body: bytes) 
         code = error.code
 
     assert code in {None, "PARSE_ERROR", "INVALID_CONTEXT"}
+
+
+async def test_attributes_of_any_type_are_taken_and_meet_no_condition_of_another(
+    bus: MemoryBus, tmp_path: Path
+) -> None:
+    await tell(bus, current(Level.OPTIMAL))
+    odd = [None, True, 0, 1e300, [], ["gold"], {"gold": 1}, "gold ", "G\u00f6ld", "\ud800", 10**400]
+    async with running(bus, tmp_path, policy=POLICY) as replica:
+        await replica.until_ready()
+        for tier in odd:
+            context = {"context": {"targetingKey": "u", "tier": tier}}
+            answer = await replica.client.post(BULK, content=json.dumps(context))
+            assert answer.status_code == 200
+            assert flags_of(answer.json())["shop.express"]["value"] is False
+
+
+async def test_a_percentage_of_nobody_is_an_error_item_among_answers(bus: MemoryBus, tmp_path: Path) -> None:
+    """Bug row 7 (posthog-js 2996): no flag turns off because it could not be evaluated."""
+    await tell(bus, current(Level.OPTIMAL))
+    async with running(bus, tmp_path, policy=POLICY) as replica:
+        await replica.until_ready()
+        flags = flags_of((await replica.client.post(BULK, json={})).json())
+        single = await replica.client.post(f"{BULK}/shop.half", json={})
+
+    assert set(flags["shop.half"]) == {"key", "errorCode", "errorDetails"}
+    assert flags["shop.half"]["errorCode"] == "TARGETING_KEY_MISSING"
+    assert flags["shop.express"]["value"] is False
+    assert (single.status_code, single.json()) == (400, flags["shop.half"])
+
+
+async def test_a_tag_covers_the_attributes_that_decide(bus: MemoryBus, tmp_path: Path) -> None:
+    """Bug row 1 (flagd 2012, 2036): the tag of gold's answer does not spare silver's."""
+    await tell(bus, current(Level.OPTIMAL))
+    async with running(bus, tmp_path, policy=POLICY) as replica:
+        await replica.until_ready()
+
+        async def ask(tier: str, tag: str = "") -> httpx.Response:
+            context = {"context": {"targetingKey": "u", "tier": tier}}
+            return await replica.client.post(BULK, json=context, headers={"If-None-Match": tag})
+
+        gold = await ask("gold")
+        silver = await ask("silver", gold.headers["ETag"])
+        again = await ask("gold", gold.headers["ETag"])
+
+    assert (silver.status_code, again.status_code) == (200, 304)
+    assert flags_of(silver.json())["shop.discount"]["value"] == 0.0
+    assert b'"shop.discount","value":0.0,' in silver.content
+
+
+async def test_no_flag_needs_a_vendors_key_in_the_context(replica: Replica) -> None:
+    """Bug row 18 (flipt 3412, 3267): bulk is every flag, and metadata is an object."""
+    flags = (await replica.client.post(BULK, json={"context": {"targetingKey": "u"}})).json()["flags"]
+
+    assert len(flags) == 34
+    assert all(isinstance(flag["metadata"], dict) for flag in flags)
+
+
+@pytest.mark.parametrize(
+    "header", ["", ",", ",,,", '"', "W/", 'W/"', '""', "\u00e9", '"a" "b"', "x" * 4000, '"' * 3999]
+)
+async def test_an_ill_formed_tag_is_no_match_and_no_error(replica: Replica, header: str) -> None:
+    answer = await replica.client.post(BULK, json={}, headers={b"If-None-Match": header.encode("latin-1")})
+
+    assert answer.status_code == 200
+
+
+async def test_ten_thousand_flags_are_answered_without_holding_up_the_others(
+    bus: MemoryBus, tmp_path: Path
+) -> None:
+    rule = POLICY.flags["shop.half"]
+    flags = {f"shop.f{number}": rule for number in range(10_000)}
+    await tell(bus, current(Level.OPTIMAL))
+    async with running(
+        bus, tmp_path, on_port=True, policy=POLICY.model_copy(update={"flags": flags})
+    ) as replica:
+        await replica.until_ready()
+        first = await replica.client.post(BULK, json={"context": {"targetingKey": "u"}})
+
+        asked = asyncio.create_task(replica.client.post(BULK, json={"context": {"targetingKey": "v"}}))
+        meanwhile = 0
+        while not asked.done():
+            assert (await replica.client.post(f"{BULK}/{ASSISTANT}", json={})).status_code == 200
+            meanwhile += not asked.done()
+
+    assert len(first.json()["flags"]) == 10_034
+    assert asked.result().status_code == 200
+    assert meanwhile >= 1

@@ -18,6 +18,7 @@ from openfeature.flag_evaluation import FlagEvaluationDetails, Reason
 
 from resilience_contracts import FeatureState, Level, LevelState
 from resilience_runtime import MemoryBus
+from tests.contract.retailer import POLICY
 from tests.contracts.states import hold_set, level_state
 from tests.flag_service.running import Replica, running, tell
 
@@ -38,7 +39,7 @@ def bus() -> MemoryBus:
 async def replica(bus: MemoryBus, tmp_path: Path) -> AsyncIterator[Replica]:
     await tell(bus, current(Level.LIMITED))
     await tell(bus, current(Level.OPTIMAL, scope="other"))
-    async with running(bus, tmp_path, on_port=True) as one:
+    async with running(bus, tmp_path, on_port=True, policy=POLICY) as one:
         await one.until_state(ASSISTANT, "DISABLED")
         yield one
 
@@ -130,3 +131,75 @@ async def test_a_level_nobody_heard_leaves_the_callers_default(client: OpenFeatu
 
     assert (level.value, level.error_code) == ("mine", None)
     assert (reservations.value, reservations.reason) == (True, Reason.UNKNOWN)
+
+
+GOLD = EvaluationContext("user-1", {"tier": "gold"})
+
+
+async def test_every_type_of_the_retailers_own_flags_is_read(client: OpenFeatureClient) -> None:
+    express = await ask(
+        client.get_boolean_value, "shop.express", default_value=False, evaluation_context=GOLD
+    )
+
+    assert express is True
+    assert await ask(client.get_string_value, "shop.banner", "none", GOLD) == "Willkommen"
+    assert await ask(client.get_integer_value, "shop.basket_limit", 0, GOLD) == 50
+    assert await ask(client.get_float_value, "shop.discount", 1.0, GOLD) == 12.5
+    layout = await ask(client.get_object_value, "shop.layout", {}, GOLD)
+    assert layout == {"columns": 3, "hero": {"title": "Gold", "ratio": 1.5}}
+
+
+async def test_a_whole_number_of_a_flag_with_fractions_keeps_its_decimal_point(
+    client: OpenFeatureClient,
+) -> None:
+    details = await ask(client.get_float_details, "shop.discount", 1.0)
+
+    assert (details.value, details.variant, details.error_code) == (0.0, "none", None)
+    assert details.reason == Reason.DEFAULT
+
+
+async def test_details_say_whether_a_target_a_share_or_a_prerequisite_decided(
+    client: OpenFeatureClient,
+) -> None:
+    target = await ask(client.get_float_details, "shop.discount", 1.0, GOLD)
+    share = await ask(client.get_boolean_details, "shop.half", default_value=True, evaluation_context=GOLD)
+    unmet = await ask(client.get_boolean_details, "shop.express_badge", default_value=True)
+
+    assert (target.reason, target.flag_metadata["because"]) == (Reason.TARGETING_MATCH, "targeting")
+    assert (share.reason, share.flag_metadata["because"]) == (Reason.SPLIT, "split")
+    assert (unmet.value, unmet.reason, unmet.flag_metadata["because"]) == (
+        False,
+        Reason.STATIC,
+        "prerequisite",
+    )
+
+
+async def test_a_percentage_of_nobody_gives_the_default_and_says_why(client: OpenFeatureClient) -> None:
+    details = await ask(client.get_boolean_details, "shop.half", default_value=True)
+
+    assert (details.value, details.error_code) == (True, ErrorCode.TARGETING_KEY_MISSING)
+    assert details.error_message
+
+
+async def test_a_refused_client_waits_and_then_asks_again(bus: MemoryBus, tmp_path: Path) -> None:
+    await tell(bus, current(Level.LIMITED))
+    async with running(bus, tmp_path, on_port=True, rate_limit_per_s=1) as replica:
+        api.set_provider(OFREPProvider(replica.url, timeout=5.0), "refused")
+        client = api.get_client("refused")
+        async with asyncio.timeout(15):
+            refused = await until_error(client, ErrorCode.GENERAL)
+            again = await until_error(client, None)
+        api.clear_providers()
+
+    assert refused.value is True
+    assert again.value is False
+
+
+async def until_error(client: OpenFeatureClient, code: ErrorCode | None) -> FlagEvaluationDetails[bool]:
+    while True:
+        details: FlagEvaluationDetails[bool] = await ask(
+            client.get_boolean_details, ASSISTANT, default_value=True
+        )
+        if details.error_code == code:
+            return details
+        await asyncio.sleep(0.01)
