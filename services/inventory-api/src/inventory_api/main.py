@@ -24,8 +24,6 @@ from inventory_api.adapters.images import Bucket, S3Images
 from inventory_api.adapters.relay import Relay
 from inventory_api.adapters.shared_quota import SharedQuota
 from inventory_api.adapters.sql.database import Database, Limits, connect
-from inventory_api.adapters.sql.imports import SqlImports
-from inventory_api.adapters.sql.office import Office
 from inventory_api.adapters.sql.schema import Schema
 from inventory_api.adapters.sql.store import SqlStore
 from inventory_api.adapters.sql.tidying import Tidying
@@ -33,16 +31,15 @@ from inventory_api.adapters.writer import Model, OpenAIWriter
 from inventory_api.application.assistant import Assistant
 from inventory_api.application.commands import Backlog, Commands
 from inventory_api.application.images import Images
-from inventory_api.application.importing import Imports
 from inventory_api.application.stock_reader import Ages, StockReader
 from inventory_api.application.switches import Switches
 from inventory_api.domain.quota import Quota
 from inventory_api.http.access import Door
 from inventory_api.http.app import LONG_BODIES, build, open_office
-from inventory_api.http.back_office import BackOffice
 from inventory_api.http.doors import guards
 from inventory_api.http.move_rendering import applied_answer
 from inventory_api.http.services import Services
+from inventory_api.office import build_office
 from inventory_api.readiness import Startup
 from inventory_api.settings import Settings
 from resilience_contracts import Encoded, Policy, PolicyError, Topic, View, default_policy, parse_policy
@@ -149,7 +146,8 @@ async def inventory(settings: Settings, policy: Policy) -> int:
             rows.observe_requests(metrics),
             guards=guards(door, settings.cors_origins),
         )
-        open_office(app, _office(settings, services, breakers["postgresql"]))
+        office = build_office(settings, services, outside.database, outside.images, outside.writer)
+        open_office(app, office)
         return await run(
             serve(app, settings.host, settings.port),
             serve_metrics(metrics, settings.host, settings.metrics_port),
@@ -165,6 +163,7 @@ async def inventory(settings: Settings, policy: Policy) -> int:
             relay.run(),
             auditing.run(),
             Tidying(outside.database, clock).run(),
+            office.exports.run(),
             SharedQuota(door.quota, outside.redis, breakers["redis"], clock).run(),
             *(task.run() for task in _returning(outside, breakers, clock)),
         )
@@ -245,11 +244,6 @@ def _applier(settings: Settings, services: Services, kafka: Kafka) -> Applier:
         clock=services.clock,
         changed=services.stock.changed,
     )
-
-
-def _office(settings: Settings, services: Services, breaker: CircuitBreaker) -> BackOffice:
-    office = Office(settings.database_url.get_secret_value(), breaker, settings.instance)
-    return BackOffice(imports=Imports(SqlImports(office), services.switches, services.stock.all_changed))
 
 
 def _door(settings: Settings, clock: Clock) -> Door:

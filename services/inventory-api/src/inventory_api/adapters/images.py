@@ -1,4 +1,4 @@
-"""Images in S3: boto3 in a few threads of its own, never on the loop. boto3 is loaded with the first call."""
+"""Images and exports in S3: boto3 in a few threads of its own, never on the loop. boto3 is loaded with the first call."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib import resources
+from tempfile import SpooledTemporaryFile
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote
 
@@ -69,6 +70,25 @@ class S3Images:
             return Image(found["Body"].read(), found["ContentType"], found["ETag"])
 
         return await self._call(get)
+
+    async def keep_file(self, name: str, file: SpooledTemporaryFile[bytes]) -> None:
+        """Keep a CSV file."""
+
+        def put() -> None:
+            self._connected().put_object(
+                Bucket=self._bucket.name, Key=name, Body=file, ContentType="text/csv; charset=utf-8"
+            )
+
+        await self._call(put)
+
+    async def link(self, name: str, valid_s: int) -> str:
+        """Return an address that anybody can read an object at for so long; S3 is not asked."""
+
+        def sign() -> str:
+            where = {"Bucket": self._bucket.name, "Key": name}
+            return self._connected().generate_presigned_url("get_object", Params=where, ExpiresIn=valid_s)
+
+        return await asyncio.get_running_loop().run_in_executor(self._threads, sign)
 
     async def check(self) -> None:
         """Ask for the bucket."""

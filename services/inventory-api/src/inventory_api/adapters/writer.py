@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
 DEPENDENCY = "openai"
 AT_ONCE = 8
+EMBEDDING = "text-embedding-3-small"
+DIMENSIONS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,28 @@ class OpenAIWriter:
         if not written:
             raise UnavailableError(DEPENDENCY, "it wrote nothing")
         return written
+
+    async def embed(self, texts: Sequence[str]) -> list[list[float]]:
+        """Return a vector for each text."""
+        if self._model.api_key is None:
+            raise UnavailableError(DEPENDENCY, "no key is set")
+        try:
+            async with self._places:
+                client = await self._connected()
+                async with self._breaker.guard():
+                    done = await client.embeddings.create(
+                        model=EMBEDDING, input=list(texts), dimensions=DIMENSIONS
+                    )
+        except CallNotPermitted as refused:
+            raise UnavailableError(DEPENDENCY, "its circuit breaker is open", refused.retry_after_s) from None
+        except BulkheadFull:
+            raise UnavailableError(DEPENDENCY, "too many calls wait for it") from None
+        except Exception as error:
+            raise UnavailableError(DEPENDENCY, f"it does not answer ({type(error).__name__})") from error
+        vectors = [each.embedding for each in done.data]
+        if len(vectors) != len(texts):
+            raise UnavailableError(DEPENDENCY, "it answered something else")
+        return vectors
 
     async def check(self) -> None:
         """Ask for the list of models."""

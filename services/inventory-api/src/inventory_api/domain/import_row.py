@@ -13,6 +13,8 @@ from .spreadsheet import restore
 from .stock import QUANTITY_MAX
 
 TEXT_MOST = 200
+SHOWN = ("reserved", "available", "incoming")
+"""Columns of an export that an import leaves alone."""
 COLUMNS = (
     "sku",
     "location",
@@ -73,7 +75,7 @@ def check_header(cells: Sequence[str]) -> tuple[str, ...]:
     """
     names = tuple(cell.strip().lower() for cell in cells)
     for name in names:
-        if name not in COLUMNS:
+        if name not in COLUMNS + SHOWN:
             raise _bad_header(name, f"there is no column {name[:60]!r}; columns are {', '.join(COLUMNS)}")
         if names.count(name) > 1:
             raise _bad_header(name, f"the column {name} is there twice")

@@ -15,7 +15,9 @@ from . import (
     adjustments,
     catalogue,
     counts,
+    exports,
     imports,
+    listing,
     media,
     reservations,
     stock,
@@ -52,7 +54,7 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
     503: {**_PROBLEM, "description": "refused for now: which feature, why, since when, and Retry-After"},
 }
 ROUTERS = (catalogue, stock, thresholds, reservations, adjustments, counts, transfers, media, system)
-OFFICE_ROUTERS = (imports,)
+OFFICE_ROUTERS = (imports, exports, listing)
 IMPORT_BYTES_MOST = 64 * 1024 * 1024
 LONG_BODIES = {"/v1/imports": IMPORT_BYTES_MOST}
 

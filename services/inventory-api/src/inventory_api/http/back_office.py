@@ -8,7 +8,10 @@ from typing import Annotated
 from fastapi import Depends
 from starlette.requests import Request
 
+from inventory_api.application.exporting import Exports
 from inventory_api.application.importing import Imports
+from inventory_api.application.listing import Listing
+from inventory_api.application.searching import Search
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +19,9 @@ class BackOffice:
     """Everything that a route of the back office may use."""
 
     imports: Imports
+    exports: Exports
+    listing: Listing
+    search: Search
 
 
 async def _office(request: Request) -> BackOffice:

@@ -16,6 +16,7 @@ from inventory_api.domain.errors import InventoryError
 from inventory_api.domain.sku import Location, NewLocation, NewSku, Sku
 from resilience_runtime import Problem
 
+from .conditional import respond_unless_known
 from .errors import refused_answer
 from .rendering import freshness, location_out, render, respond, sku_out
 from .schemas import LocationIn, LocationOut, LocationPage, SkuIn, SkuOut, SkuPage
@@ -77,10 +78,10 @@ async def list_skus(services: Serving, limit: Limit = 50, cursor: Cursor = None)
 
 
 @router.get("/skus/{sku}", response_model=SkuOut)
-async def show_sku(services: Serving, sku: str) -> Response:
+async def show_sku(request: Request, services: Serving, sku: str) -> Response:
     """Show a SKU; as last known when the database is away."""
     reading = await services.stock.one(sku)
-    return respond(render(sku_out(reading.stock.sku), headers=freshness([reading])))
+    return respond_unless_known(request, sku_out(reading.stock.sku), freshness([reading]))
 
 
 @router.post("/locations", status_code=201, response_model=LocationOut)

@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
 
+from inventory_api.application.exporting import UnknownExportError
 from inventory_api.application.importing import TooManyRowsError, UnknownImportError
 from inventory_api.domain.errors import InventoryError
 from inventory_api.domain.import_row import UnreadableFileError
@@ -17,6 +18,7 @@ from resilience_runtime.problem import problem_response
 _STATUS: dict[type[InventoryError], tuple[int, str]] = {
     UnreadableFileError: (422, "Import unreadable"),
     UnknownImportError: (404, "Import not found"),
+    UnknownExportError: (404, "Export not found"),
     TooManyRowsError: (413, "Too many rows"),
 }
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
+from starlette.requests import Request
 from starlette.responses import Response
 
 from inventory_api.domain.gate import Action
 
 from .catalogue import Cursor, Limit, read_cursor, write_cursor
+from .conditional import respond_unless_known
 from .rendering import availability_out, freshness, ledger_out, render, respond, stock_out
 from .schemas import AvailabilityBatch, AvailabilityIn, LedgerPage, StockOut
 from .services import Serving, admitted
@@ -19,10 +21,10 @@ NO_NUL = r"^[^\x00]*$"
 
 
 @router.get("/stock/{sku}", response_model=StockOut, dependencies=[Depends(admitted(Action.READ_STOCK))])
-async def show_stock(services: Serving, sku: str) -> Response:
+async def show_stock(request: Request, services: Serving, sku: str) -> Response:
     """Show a SKU's stock at each location; as last known, without numbers, when the database is away."""
     reading = await services.stock.one(sku)
-    return respond(render(stock_out(reading), headers=freshness([reading])))
+    return respond_unless_known(request, stock_out(reading), freshness([reading]))
 
 
 @router.post(

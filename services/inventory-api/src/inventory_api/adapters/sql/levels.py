@@ -133,7 +133,7 @@ class SqlLevels:
     async def low(self, after_id: int, limit: int) -> list[LowLevel]:
         """Return a page of the list that the database keeps."""
         rows = await self._session.execute(_LOW, {"after": after_id, "limit": limit})
-        return [LowLevel(_level_of(row), row["since"]) for row in rows.mappings()]
+        return [LowLevel(level_of(row), row["since"]) for row in rows.mappings()]
 
     async def open(self, place: Place) -> None:
         """Make sure that the place has a level."""
@@ -147,7 +147,7 @@ class SqlLevels:
         if due:
             await self._session.execute(_EXPIRE_DUE, {"ids": due})
             rows = (await self._session.execute(_LOCK, names)).mappings().all()
-        levels = map(_level_of, rows)
+        levels = map(level_of, rows)
         return {level.place: level for level in levels}
 
     async def lock_reservation(self, reservation_id: str) -> Reservation | None:
@@ -217,11 +217,12 @@ def is_uuid(text_: str) -> bool:
 
 
 def _stock_of(rows: list[RowMapping], as_of: datetime) -> Stock:
-    levels = tuple(_level_of(row) for row in rows if row["level_id"] is not None)
+    levels = tuple(level_of(row) for row in rows if row["level_id"] is not None)
     return Stock(sku_of(rows[0]), levels, as_of)
 
 
-def _level_of(row: RowMapping) -> StockLevel:
+def level_of(row: RowMapping) -> StockLevel:
+    """Read the columns of a level."""
     return StockLevel(
         id=row["level_id"],
         place=Place(row["sku"], row["code"]),
