@@ -27,16 +27,22 @@ BEHIND_RATE = 0.5
 Judge = Callable[[Exception], bool]
 
 
-def build_breakers(policy: Policy, harmless: Mapping[str, Judge], rng: Random) -> dict[str, CircuitBreaker]:
+def build_breakers(
+    policy: Policy,
+    harmless: Mapping[str, Judge],
+    rng: Random,
+    monotonic: Callable[[], float] = time.monotonic,
+) -> dict[str, CircuitBreaker]:
     """Build a breaker for each dependency of the policy.
 
     Args:
         policy: holds the settings.
         harmless: by dependency, whether an exception says that the dependency is well.
         rng: spreads the waits.
+        monotonic: seconds that the waits are counted in.
     """
     return {
-        name: CircuitBreaker(name, _settings(policy, name, harmless.get(name, _never)), time.monotonic, rng)
+        name: CircuitBreaker(name, _settings(policy, name, harmless.get(name, _never)), monotonic, rng)
         for name in policy.dependencies
     }
 
@@ -56,6 +62,7 @@ def _settings(policy: Policy, name: str, harmless: Judge) -> BreakerSettings:
         slow_rate=given.slow_rate_percent / 100,
         open_wait_s=given.open_wait_s,
         open_wait_cap_s=given.open_wait_cap_s,
+        half_open_on_time=True,
         half_open_permits=given.half_open_permits,
         permit_lease_s=deadline_s(policy, name) * 4,
         call_deadline_s=deadline_s(policy, name),
@@ -107,8 +114,10 @@ class BreakerReports:
             breaker.on_event(self._changed)
 
     async def run(self) -> None:
-        """Report for ever."""
+        """Report for ever; a wait that is over is told of though nobody calls."""
         while True:
+            for breaker in self._breakers.values():
+                breaker.poll()
             now_s = self._clock.monotonic()
             for name in [name for name, due_s in self._due_s.items() if due_s <= now_s]:
                 self.report(name)
