@@ -152,17 +152,17 @@ def assemble(settings: Settings, policy: Policy, outside: Outside) -> Service:
     if settings.closed_reads:
         app.add_middleware(Closed, access=access, respond=problem_response, skip=OPEN)
     app.add_middleware(RateLimited, gate=gate, respond=problem_response, prefix="/v1/")
-    app.include_router(Reads(board, history, documents, hub, clock).router())
-    app.include_router(access.router())
-    app.include_router(changes.router())
-    app.include_router(Webhooks(subscriptions, changes, key.webhook_secret, key.id).router())
-    app.include_router(Console(board, history, changes, clock, console_environment()).router())
     app.mount(
         "/ofrep",
         Ofrep(
             board, FlagCatalogue(policy), hub, clock, gate, access if settings.closed_reads else None
         ).app(),
     )
+    app.include_router(Reads(board, history, documents, hub, clock).router())
+    app.include_router(access.router())
+    app.include_router(changes.router())
+    app.include_router(Webhooks(subscriptions, changes, key.webhook_secret, key.id).router())
+    app.include_router(Console(board, history, changes, clock, console_environment()).router())
     app.mount("/static", static_files())
     metrics = build_registry(METRICS)
     watch(metrics, switchboard=board, reader=state_reader, hub=hub, desk=desk, gate=gate, clock=clock)

@@ -56,8 +56,8 @@ class FlagCatalogue:
         return key in self._contextual
 
     def keys(self) -> list[str]:
-        """Return every flag, in the catalogue's order."""
-        return [*self.rules, *self.own]
+        """Return every flag, in the catalogue's order: those that are the same for every caller come first."""
+        return [*self.rules, *sorted(self.own, key=self.depends_on_caller)]
 
     def _add(self, key: str, rule: Rule) -> None:
         if key in self.rules:
@@ -108,7 +108,10 @@ class Sheet:
         stand = self._stands.get(key)
         if stand is None:
             stand = self._stands[key] = flag.stand(self._surroundings)
-        choice = flag.choose(context, stand, lambda other: self._evaluate(other, context, known).variant)
+        if stand.needs_others:
+            choice = flag.choose(context, stand, lambda other: self._evaluate(other, context, known).variant)
+        else:
+            choice = stand.taken or flag.targeting.choose(context)
         evaluation = self._chosen.get(choice)
         if evaluation is None:
             evaluation = self._chosen[choice] = self._of_choice(flag, choice)

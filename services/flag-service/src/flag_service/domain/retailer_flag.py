@@ -36,12 +36,10 @@ class Stand:
     """How a flag stands in one picture, whoever asks.
 
     Attributes:
-        held: what a hold takes it to.
-        taken: what the level or a dependency takes it to, once its prerequisites are met.
-        needs_others: whether its prerequisites count.
+        taken: what a hold, the level or a dependency takes it to.
+        needs_others: whether prerequisites count, and come first.
     """
 
-    held: Choice | None
     taken: Choice | None
     needs_others: bool
 
@@ -54,37 +52,31 @@ class RetailerFlag:
         self.prerequisites = rule.prerequisites
         self.values = rule.values
         self._rule = rule
-        self._targeting = Targeting(key, rule)
+        self.targeting = Targeting(key, rule)
         self._wanted = {other: frozenset(variants) for other, variants in rule.prerequisites.items()}
         self._lacking: dict[tuple[str, str], Choice] = {}
 
     @property
     def contextual(self) -> bool:
         """Whether the flag itself asks for the caller's attributes."""
-        return self._targeting.contextual
+        return self.targeting.contextual
 
     def stand(self, around: Surroundings) -> Stand:
         """Return how the flag stands for every caller."""
         hold = around.holds.get(self.key)
         if hold is not None and hold.state is FeatureState.DISABLED:
-            return Stand(self._off(Reason.STATIC, "hold", _held(hold)), None, needs_others=False)
+            return Stand(self._off(Reason.STATIC, "hold", _held(hold)), needs_others=False)
         if hold is not None and hold.allow_better:
-            return Stand(None, None, needs_others=False)
-        return Stand(None, self._by_level(around), needs_others=bool(self._wanted))
+            return Stand(None, needs_others=False)
+        return Stand(self._by_level(around), needs_others=bool(self._wanted))
 
     def choose(self, context: Context, stand: Stand, variant: Variant) -> Choice:
-        """Return the variant for a caller, and why.
+        """Return the variant of a flag that needs others, and why.
 
         Raises:
             TargetingKeyMissingError: a percentage does not know whom it is asked for.
         """
-        if stand.held is not None:
-            return stand.held
-        if stand.needs_others:
-            unmet = self._unmet(variant)
-            if unmet is not None:
-                return unmet
-        return stand.taken or self._targeting.choose(context)
+        return self._unmet(variant) or stand.taken or self.targeting.choose(context)
 
     def automatic(self, around: Surroundings) -> FeatureState:
         """Return what the level and the dependencies alone allow."""
