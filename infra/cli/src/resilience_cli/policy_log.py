@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, Any, Protocol
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 
 from resilience_contracts import (
     CodecError,
@@ -71,7 +71,7 @@ async def read_topic(bootstrap: str, begin: datetime, reader: Reader, told: Told
         StackError: Kafka is away, or gives nothing of what it says it has.
     """
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=bootstrap, enable_auto_commit=False, max_poll_records=FETCH_RECORDS
+        Topic.HEALTH, bootstrap_servers=bootstrap, enable_auto_commit=False, max_poll_records=FETCH_RECORDS
     )
     try:
         await consumer.start()
@@ -83,6 +83,10 @@ async def read_topic(bootstrap: str, begin: datetime, reader: Reader, told: Told
                 done += 1
                 told(done, total)
             reader.close()
+    except UnknownTopicOrPartitionError as error:
+        raise StackError(
+            f"there is no topic {Topic.HEALTH}", "create it with `resilience topics apply`"
+        ) from error
     except KafkaError as error:
         raise StackError(
             f"Kafka at {bootstrap} does not answer ({type(error).__name__})",
@@ -94,11 +98,7 @@ async def read_topic(bootstrap: str, begin: datetime, reader: Reader, told: Told
 
 async def _spans(consumer: AIOKafkaConsumer, begin: datetime) -> dict[TopicPartition, tuple[int, int]]:
     numbers = consumer.partitions_for_topic(Topic.HEALTH)
-    if not numbers:
-        await consumer.topics()
-        numbers = consumer.partitions_for_topic(Topic.HEALTH)
-    if not numbers:
-        raise StackError(f"there is no topic {Topic.HEALTH}", "create it with `resilience topics apply`")
+    consumer.unsubscribe()  # the topic was named for its metadata; now its partitions are read in turn
     parts = [TopicPartition(str(Topic.HEALTH), number) for number in sorted(numbers)]
     begin_ms = int(begin.timestamp() * 1000)
     ends = await consumer.end_offsets(parts)
