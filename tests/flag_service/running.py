@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from ipaddress import ip_network
 from pathlib import Path
 from random import Random
@@ -28,6 +29,7 @@ from resilience_runtime import (
     create_key,
     serve,
 )
+from resilience_runtime.intake import OnBad
 from tests.contracts.states import POLICY
 
 SOURCE = "/services/test/1"
@@ -114,14 +116,14 @@ async def running(
     **settings: Any,
 ) -> AsyncIterator[Replica]:
     """Run a replica on an in-memory bus; `on_port` for streams and for other clients than ours."""
-    dead_letters = DeadLetters(bus).for_stage("apply")
+    send_letter = partial(DeadLetters(bus).send, stage="apply")
 
-    def open_reader(topics: Any, apply: Apply, on_rebuild: Callable[[], None]) -> MemoryReader:
-        return bus.reader(topics, apply, on_rebuild, on_bad=dead_letters)
+    def open_reader(topics: Any, apply: Apply, on_rebuild: Callable[[], None], on_bad: OnBad) -> MemoryReader:
+        return bus.reader(topics, apply, on_rebuild, on_bad=on_bad)
 
     keys = KeyRing((WRITE_ENTRY, READ_ENTRY))
     outside = Outside(
-        bus, open_reader, keys, clock or SystemClock(), Random(1), boot, lease or HandedLease()
+        bus, open_reader, send_letter, keys, clock or SystemClock(), Random(1), boot, lease or HandedLease()
     )
     service = assemble(Settings(state_dir=state_dir, instance=instance, **settings), policy, outside)
     tasks = [asyncio.create_task(task()) for task in service.tasks]

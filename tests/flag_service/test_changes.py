@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
+from flag_service.domain.audit import Action, AuditChain, Deed
 from resilience_contracts import AuditRecorded, Encoded, FeatureState, Level, Topic, decode, encode
 from resilience_contracts.audit import faults
-from resilience_runtime import MemoryBus
+from resilience_runtime import MemoryBus, SystemClock
 from tests.contracts.states import hold_set, level_state
-from tests.flag_service.running import READ_KEY, SOURCE, WRITE_KEY, Replica, running, tell, until
+from tests.flag_service.running import READ_KEY, SOURCE, WRITE_KEY, HandedLease, Replica, running, tell, until
 
 HELD = "integrations.ai_assistant"
 PATH = f"/v1/holds/default/{HELD}"
@@ -397,3 +398,76 @@ async def test_a_preview_of_what_cannot_be_is_refused(
     asked = {"scope": "default", "target": "level", "level": "DEGRADED"} | change
 
     assert (await replica.client.post("/v1/holds:preview", json=asked)).status_code == status
+
+
+async def test_of_two_replicas_one_writes_the_end_of_a_hold_whose_writer_is_gone(
+    bus: MemoryBus, tmp_path: Path
+) -> None:
+    await tell(bus, level_state(Level.OPTIMAL, at=datetime.now(UTC)))
+    await tell(bus, hold_set(set_at=datetime.now(UTC) - timedelta(hours=2)))
+
+    async with (
+        running(bus, tmp_path / "1") as one,
+        running(bus, tmp_path / "2", "flags-2", lease=HandedLease(held=False)) as two,
+    ):
+        await one.until_ready()
+        await two.until_ready()
+        await until(lambda: bus.records(Topic.HOLDS)[-1].value is None)
+        await two.put("analytics.reports", state="DISABLED", expires_in_s=0.1)
+        await until(lambda: len([r for r in bus.records(Topic.HOLDS) if r.value is None]) == 2)
+
+    expired = [entry for entry in audited(bus) if entry.action == "hold.expire"]
+    assert [(entry.target, entry.writer.rpartition("/")[2]) for entry in expired] == [
+        (HELD, "flags-1"),
+        ("analytics.reports", "flags-2"),
+    ]
+
+
+async def test_an_expiry_that_is_in_the_audit_log_is_not_written_there_again(
+    bus: MemoryBus, tmp_path: Path
+) -> None:
+    """Its writer died between the entry and the tombstone."""
+    await tell(bus, level_state(Level.OPTIMAL, at=datetime.now(UTC)))
+    hold = hold_set(set_at=datetime.now(UTC) - timedelta(hours=2))
+    await tell(bus, hold)
+    dead = AuditChain("flag-service/dead")
+    deed = Deed(Action.EXPIRE, hold.scope, hold.target, "flag-service", "its time is over", hold, None, "c")
+    await tell(bus, dead.extend(deed, datetime.now(UTC)))
+
+    async with running(bus, tmp_path) as replica:
+        await replica.until_ready()
+        await until(lambda: bus.records(Topic.HOLDS)[-1].value is None)
+
+    assert [entry.writer for entry in audited(bus)] == ["flag-service/dead"]
+
+
+class SteppedClock(SystemClock):
+    """A clock whose date is set by somebody."""
+
+    step = timedelta()
+
+    def now(self) -> datetime:
+        return super().now() + self.step
+
+
+async def test_a_hold_ends_once_and_within_a_second_though_the_clock_is_set(
+    bus: MemoryBus, tmp_path: Path
+) -> None:
+    clock, loop = SteppedClock(), asyncio.get_running_loop()
+    await tell(bus, level_state(Level.OPTIMAL, at=datetime.now(UTC)))
+    async with running(bus, tmp_path, clock=clock) as replica:
+        await replica.until_ready()
+        await replica.put(HELD, state="DISABLED", expires_in_s=600)
+        clock.step = timedelta(seconds=-300)
+        assert (await replica.feature(HELD))["state"] == "DISABLED"
+
+        clock.step, stepped_s = timedelta(seconds=601), loop.time()
+        await replica.until_state(HELD, "ENABLED")
+        took_s = loop.time() - stepped_s
+        await until(lambda: bus.records(Topic.HOLDS)[-1].value is None)
+        clock.step = timedelta()
+        shown = await replica.feature(HELD)
+
+    assert took_s < 1
+    assert (shown["state"], shown["hold"]) == ("ENABLED", None)
+    assert [entry.action for entry in audited(bus)] == ["hold.set", "hold.expire"]

@@ -17,6 +17,7 @@ from fastapi import FastAPI
 from flag_service.adapters.feed import STATE_TOPICS, Feed
 from flag_service.adapters.keeper import Keeper
 from flag_service.adapters.lease import KafkaLease, Lease
+from flag_service.adapters.letters import Letters, Send
 from flag_service.adapters.signing_key import SigningKey
 from flag_service.adapters.webhook_sender import AddressGuard, WebhookSender
 from flag_service.application.courier import Courier
@@ -55,9 +56,10 @@ from resilience_contracts import (
     parse_policy,
 )
 from resilience_runtime.api_keys import KeyRing
-from resilience_runtime.bus import Apply, EventPublisher, Reader
+from resilience_runtime.bus import Apply, EventPublisher, Message, Reader
 from resilience_runtime.clock import Clock, SystemClock
 from resilience_runtime.http import Readiness, build_app
+from resilience_runtime.intake import OnBad
 from resilience_runtime.kafka import DeadLetters, KafkaPublisher, ReplicaReader
 from resilience_runtime.lifecycle import run
 from resilience_runtime.logging import configure_logging
@@ -68,8 +70,9 @@ from resilience_runtime.settings import load, load_file
 
 SERVICE = "flag-service"
 
-OpenReader = Callable[[Iterable[str], Apply, Callable[[], None]], Reader]
-"""Opens a reader of topics: what applies a message, and what is told before everything is read again."""
+OpenReader = Callable[[Iterable[str], Apply, Callable[[], None], OnBad], Reader]
+"""Opens a reader of topics: what applies a message, what is told before everything is read again, and what is
+told of a message that could not be applied."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,7 @@ class Outside:
 
     publisher: EventPublisher
     open_reader: OpenReader
+    send_letter: Send
     keys: KeyRing
     clock: Clock
     rng: Random
@@ -112,18 +116,28 @@ def assemble(settings: Settings, policy: Policy, outside: Outside) -> Service:
         pulse=pulse,
         clock=clock,
     )
-    state_reader = outside.open_reader(STATE_TOPICS, feed.apply, feed.begin)
-    audit_reader = outside.open_reader((Topic.AUDIT,), feed.apply, lambda: None)
+    letters = Letters(outside.send_letter, lambda: outside.lease.held, pulse.beat)
+    open_reader = partial(_open, outside, letters)
+    state_reader = open_reader(STATE_TOPICS, feed.apply, feed.begin)
+    audit_reader = open_reader((Topic.AUDIT,), feed.apply, lambda: None)
     desk = HoldDesk(
-        switchboard=board, publisher=outside.publisher, trail=trail, clock=clock, pulse=pulse, source=source
+        switchboard=board,
+        publisher=outside.publisher,
+        trail=trail,
+        clock=clock,
+        pulse=pulse,
+        source=source,
+        leads=lambda: outside.lease.held,
     )
-    keeper = Keeper(settings.state_dir, board, history, pulse, clock)
+    keeper = Keeper(
+        settings.state_dir, switchboard=board, history=history, letters=letters, pulse=pulse, clock=clock
+    )
     keeper.restore()
     timekeeper = Timekeeper(board, desk, pulse, clock, outside.rng)
     changes = Changes(board, desk, trail, outside.keys, clock, hub)
     key = SigningKey.load(settings.signing_key_file, settings.state_dir)
     subscriptions = Subscriptions(outside.publisher, clock, pulse, key.id)
-    webhook_reader = outside.open_reader((Topic.WEBHOOKS,), subscriptions.apply, subscriptions.begin)
+    webhook_reader = open_reader((Topic.WEBHOOKS,), subscriptions.apply, subscriptions.begin)
     courier = Courier(
         subscriptions=subscriptions,
         bulletin=Bulletin(lambda: (board.revision, history.revision), lambda: _news(board, history, clock)),
@@ -194,6 +208,24 @@ def _readiness(board: Switchboard, reader: Reader) -> Readiness:
     return Readiness(ready=board.caught_up or board.restored, checks=checks)
 
 
+def _open(
+    outside: Outside,
+    letters: Letters,
+    topics: Iterable[str],
+    apply: Apply,
+    on_rebuild: Callable[[], None],
+) -> Reader:
+    def begin() -> None:
+        letters.forget(topics)
+        on_rebuild()
+
+    async def on_bad(message: Message, error: Exception) -> None:
+        await letters.deal_with(message, error, live=reader.caught_up)
+
+    reader = outside.open_reader(topics, apply, begin, on_bad)
+    return reader
+
+
 def _news(board: Switchboard, history: History, clock: Clock) -> tuple[list[LevelChanged], list[HoldSet]]:
     pictures = board.pictures(clock.now())
     changes = [change for picture in pictures for change in history.newest(picture.scope, 1)]
@@ -220,9 +252,9 @@ async def main() -> int:
 
 
 def _outside(settings: Settings, publisher: KafkaPublisher) -> Outside:
-    on_bad = DeadLetters(publisher).for_stage("apply")
-
-    def open_reader(topics: Iterable[str], apply: Apply, on_rebuild: Callable[[], None]) -> Reader:
+    def open_reader(
+        topics: Iterable[str], apply: Apply, on_rebuild: Callable[[], None], on_bad: OnBad
+    ) -> Reader:
         bootstrap, client_id = settings.kafka_bootstrap_servers, settings.instance
         return ReplicaReader(bootstrap, topics, apply, on_rebuild, on_bad=on_bad, client_id=client_id)
 
@@ -230,6 +262,7 @@ def _outside(settings: Settings, publisher: KafkaPublisher) -> Outside:
     return Outside(
         publisher=publisher,
         open_reader=open_reader,
+        send_letter=partial(DeadLetters(publisher).send, stage="apply"),
         keys=KeyRing.load(settings.api_keys_file),
         clock=clock,
         rng=rng,

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import structlog
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from flag_service.adapters.letters import Letters
 from flag_service.application.pulse import Pulse
 from flag_service.domain.history import History
 from flag_service.domain.switchboard import Switchboard
@@ -28,17 +29,26 @@ class Kept(BaseModel):
 
     view: Saved
     changes: tuple[LevelChanged, ...]
+    letters: dict[str, int] = Field(default_factory=dict)
 
 
 class Keeper:
     """Reads the snapshot once, and writes it after changes, once a second at most."""
 
     def __init__(
-        self, state_dir: Path, switchboard: Switchboard, history: History, pulse: Pulse, clock: Clock
+        self,
+        state_dir: Path,
+        *,
+        switchboard: Switchboard,
+        history: History,
+        letters: Letters,
+        pulse: Pulse,
+        clock: Clock,
     ) -> None:
         self._file = Snapshot(state_dir / FILE)
         self._switchboard = switchboard
         self._history = history
+        self._letters = letters
         self._pulse = pulse
         self._clock = clock
 
@@ -47,6 +57,7 @@ class Keeper:
         kept = self._read()
         for change in kept.changes if kept else ():
             self._history.add(change)
+        self._letters.places = dict(kept.letters) if kept else {}
         self._switchboard.start(self._clock.now(), kept.view if kept else None)
 
     async def run(self) -> None:
@@ -69,7 +80,11 @@ class Keeper:
             _log.warning("snapshot not written", path=str(self._file.path), reason=str(error))
 
     def _content(self) -> bytes:
-        kept = Kept(view=self._switchboard.save(), changes=self._history.save(CHANGES_KEPT))
+        kept = Kept(
+            view=self._switchboard.save(),
+            changes=self._history.save(CHANGES_KEPT),
+            letters=self._letters.places,
+        )
         return kept.model_dump_json().encode()
 
     def _read(self) -> Kept | None:

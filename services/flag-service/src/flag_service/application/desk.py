@@ -63,6 +63,7 @@ class HoldDesk:
         clock: Clock,
         pulse: Pulse,
         source: str,
+        leads: Callable[[], bool],
         new_id: Callable[[], str] = lambda: uuid4().hex,
     ) -> None:
         self._switchboard = switchboard
@@ -71,6 +72,7 @@ class HoldDesk:
         self._clock = clock
         self._pulse = pulse
         self._source = source
+        self._leads = leads
         self._new_id = new_id
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self.done: Counter[str] = Counter()
@@ -125,14 +127,23 @@ class HoldDesk:
             async with self._locks[hold.key]:
                 if hold not in self._due():
                     continue
-                request = Request(EXPIRY_ACTOR, hold.hold_id)
                 with suppress(HoldConflictError):
-                    await self._end(
-                        hold, _deed(Action.EXPIRE, request, EXPIRY_REASON, before=hold, after=None)
-                    )
+                    await self._expire(hold)
+
+    async def _expire(self, hold: HoldSet) -> None:
+        if self._trail.has_expired(hold):
+            # Its writer died between the entry and the tombstone: only the latter is missing.
+            await self._publisher.publish(*tombstone(Topic.HOLDS, hold.key))
+            await self._settle_end(hold)
+            return
+        request = Request(EXPIRY_ACTOR, hold.hold_id)
+        await self._end(hold, _deed(Action.EXPIRE, request, EXPIRY_REASON, before=hold, after=None))
 
     async def _end(self, hold: HoldSet, deed: Deed) -> None:
         await self._store(deed, tombstone(Topic.HOLDS, hold.key))
+        await self._settle_end(hold)
+
+    async def _settle_end(self, hold: HoldSet) -> None:
         await self._pulse.until(lambda: self._last(hold) != hold, READ_BACK_S)
         await self._yield_to(self._switchboard.last_ended(hold.scope, hold.target), hold)
 
@@ -145,7 +156,10 @@ class HoldDesk:
         raise HoldConflictError(other, difference(other, hold))
 
     def _due(self) -> list[HoldSet]:
-        return self._switchboard.due(self._clock.now(), self._source)
+        # Its own; and those that a writer left which is no more, if this replica leads: two would write both.
+        now = self._clock.now()
+        due = self._switchboard.due(now, self._source)
+        return due if self._leads() else [hold for hold in due if self._switchboard.wrote(hold, self._source)]
 
     def _last(self, hold: HoldSet) -> HoldSet | None:
         return self._switchboard.last_hold(hold.scope, hold.target, self._clock.now())

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
-from flag_service.domain.audit import AuditChain, Deed
-from resilience_contracts import AuditRecorded, Encoded, encode
+from flag_service.domain.audit import Action, AuditChain, Deed
+from resilience_contracts import AuditRecorded, Encoded, HoldSet, encode
 from resilience_contracts.audit import faults
 from resilience_runtime.bus import EventPublisher, PublishError
 from resilience_runtime.clock import Clock
@@ -77,6 +77,10 @@ class AuditTrail:
         self._entries.append(entry)
         self._heard += 1
 
+    def has_expired(self, hold: HoldSet) -> bool:
+        """Say whether an entry tells that a hold expired, whoever wrote it."""
+        return any(_tells_expiry(entry, hold) for entry in reversed(self._entries))
+
     async def faults(self) -> list[str]:
         """Name what is wrong with the hash chains of the last entries."""
         if self._judged != self._heard:
@@ -87,3 +91,11 @@ class AuditTrail:
     def newest(self, scope: str | None) -> list[AuditRecorded]:
         """Return the last entries, newest first."""
         return [entry for entry in reversed(self._entries) if scope in {None, entry.scope}]
+
+
+def _tells_expiry(entry: AuditRecorded, hold: HoldSet) -> bool:
+    before = entry.before or {}
+    same = (before.get("hold_id"), before.get("version")) == (hold.hold_id, hold.version)
+    return (
+        same and entry.action == Action.EXPIRE and entry.scope == hold.scope and entry.target == hold.target
+    )

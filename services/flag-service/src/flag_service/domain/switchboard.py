@@ -127,11 +127,11 @@ class Switchboard:
     def due(self, now: datetime, writer: str) -> list[HoldSet]:
         """Return the expired holds whose end a writer has to write: its own, and those that others left."""
         expired = self._view.expired(now) if self.caught_up else []
-        return [
-            hold
-            for hold in expired
-            if self._writers.get(hold.key) == writer or now > hold.expires_at + LEFT_AFTER
-        ]
+        return [hold for hold in expired if self.wrote(hold, writer) or now > hold.expires_at + LEFT_AFTER]
+
+    def wrote(self, hold: HoldSet, writer: str) -> bool:
+        """Say whether a writer stored the last record of a hold's target."""
+        return self._writers.get(hold.key) == writer
 
     def save(self) -> Saved:
         """Return what is worth keeping on disk."""

@@ -24,7 +24,7 @@ DEADLINE_S = 5.0
 class DeadLetters:
     """Sends dead letters. Never raises: a letter that cannot be sent is logged and counted.
 
-    A message (topic, partition, offset) is sent once in the life of this object, so that reading a topic again
+    A message (topic, partition, offset, timestamp) is sent once in the life of this object, so that reading a topic again
     does not fill the dead letters. At most 1,000 letters at once and 10 a second after that.
 
     Attributes:
@@ -36,7 +36,7 @@ class DeadLetters:
     def __init__(self, publisher: EventPublisher, clock: Clock | None = None) -> None:
         self._publisher = publisher
         self._clock = clock or SystemClock()
-        self._seen: OrderedDict[tuple[str, int, int], None] = OrderedDict()
+        self._seen: OrderedDict[tuple[str, int, int, int], None] = OrderedDict()
         self._tokens = float(BURST)
         self._filled_s = self._clock.monotonic()
         self.sent = 0
@@ -55,7 +55,7 @@ class DeadLetters:
             error: why; its class and text become headers.
             stage: what the message was being used for, as `decode` or `apply`.
         """
-        place = (message.topic, message.partition, message.offset)
+        place = (message.topic, message.partition, message.offset, message.timestamp_ms)
         if place in self._seen:
             return True
         if not self._take_token():
@@ -97,7 +97,7 @@ class DeadLetters:
         self._tokens -= 1
         return True
 
-    def _remember(self, place: tuple[str, int, int]) -> None:
+    def _remember(self, place: tuple[str, int, int, int]) -> None:
         self._seen[place] = None
         if len(self._seen) > REMEMBERED:
             self._seen.popitem(last=False)
