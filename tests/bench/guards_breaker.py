@@ -2,8 +2,10 @@
 
 Rounds are interleaved, so what else the machine does falls on all alike. Bounds: at most the added time of the
 fastest peer that keeps a window (nopanic, interlock; the others keep a counter), 1 us with a window of 100 calls,
-slow rate, era and lease; a refused permit under 0.5 us, and as an exception twice what raising one costs. The times
-are those of a quiet machine, so they are scaled by a bare await, 101 ns where the bounds were set.
+slow rate, era and lease; a refused permit under 0.5 us. As an exception that is out of reach of CPython 3.11, where
+to raise and catch one that says nothing takes 0.3 to 0.5 us by itself: there the bound is 1.5 times what raising
+and catching the same exception without a breaker takes. The times are those of a quiet machine, so they are scaled
+by a bare await, 101 ns where the bounds were set.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ ROUNDS = 41
 BARE_NS_WHEN_BOUNDS_WERE_SET = 101
 ADDED_BOUND_NS = 1000
 REFUSAL_BOUND_NS = 500
+RAISING_TIMES = 1.5
 RESULT = Path(".stack/bench/guards_breaker.json")
 PEERS = ("purgatory", "circuitbreaker", "aiobreaker", "nopanic", "interlock")
 WINDOWED = ("nopanic", "interlock")
@@ -113,6 +116,13 @@ def raise_refusal() -> None:
     raise CallNotPermitted("bench", State.OPEN, 1.0)
 
 
+def shortest_raise() -> None:
+    try:
+        raise LookupError  # noqa: TRY301 - what is measured
+    except LookupError:
+        return
+
+
 def quiet_acquire() -> Callable[[], object]:
     breaker = ours(open_wait_s=3600, open_wait_cap_s=3600)
     breaker.move(State.OPEN)
@@ -149,6 +159,7 @@ async def contestants() -> dict[str, Lap]:
         "ours, call, with a deadline": lap_of_call(ours(call_deadline_s=10)),
         **await peers(),
         "ours, refusal, try_acquire": lap_of_refusals(quiet_acquire()),
+        "refusal, the shortest raise and catch": lap_of_refusals(shortest_raise),
         "refusal, a bare raise": lap_of_refusals(bare_raise),
         "ours, refusal, acquire raises": lap_of_refusals(raising_acquire()),
     }
@@ -186,7 +197,11 @@ def missed(rows: dict[str, dict[str, float]]) -> list[str]:
         ("ours, decorator", min(windowed), "the fastest peer with a window"),
         ("ours, call", ADDED_BOUND_NS * slower, "1 us"),
         ("ours, refusal, try_acquire", REFUSAL_BOUND_NS * slower, "0.5 us"),
-        ("ours, refusal, acquire raises", 2 * rows["refusal, a bare raise"]["added_ns"], "2 x a bare raise"),
+        (
+            "ours, refusal, acquire raises",
+            RAISING_TIMES * rows["refusal, a bare raise"]["added_ns"],
+            "1.5 x a bare raise",
+        ),
     ]
     print(f"A bare await takes {slower:.2f} x what it took where the bounds were set.")
     for name, bound, what in bounds:

@@ -82,10 +82,12 @@ class Circuit:
         now_s = self._clock()
         if era.admits_all:
             return Permit(era, now_s)
-        permit = None if era.sealed and now_s <= era.ends_s else self._take_place(now_s)
-        if permit is None:
-            self._era.window.not_permitted += 1
+        if era.sealed and now_s <= era.ends_s:
+            era.window.not_permitted += 1
             self._refused_total += 1
+            raise CallNotPermitted(self.name, OPEN, era.ends_s - now_s or _TICK_S)
+        permit = self.try_acquire()
+        if permit is None:
             raise CallNotPermitted(self.name, self._era.state, self._retry_after_s(self._era, now_s))
         return permit
 
