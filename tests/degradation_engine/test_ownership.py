@@ -32,9 +32,9 @@ async def test_a_bad_event_goes_to_the_dead_letters_with_its_reason_and_the_next
     ownership, metrics = owner(bus, clock)
     ownership.replace({0}, Shelf(1))
 
-    await ownership.take(Message(Topic.HEALTH, b"default", b"garbage", (), 0, 0, 0))
-    await ownership.take(message(report("payments", [OK], 0), 1))
-    await ownership.take(message(report("redis", [OK], 0), 2))
+    await ownership.take(0, [Message(Topic.HEALTH, b"default", b"garbage", (), 0, 0, 0)])
+    await ownership.take(0, [message(report("payments", [OK], 0), 1)])
+    await ownership.take(0, [message(report("redis", [OK], 0), 2)])
 
     letters = bus.records(dead_letter_topic(Topic.HEALTH))
     found = [dict(letter.headers) for letter in letters]
@@ -59,7 +59,7 @@ async def test_a_record_of_a_partition_that_is_not_owned_is_not_acknowledged() -
     ownership.replace({1}, Shelf(1))
 
     with pytest.raises(KeyError):
-        await ownership.take(message(report("redis", [OK], 0)))
+        await ownership.take(0, [message(report("redis", [OK], 0))])
 
     assert bus.records(Topic.LEVELS) == []
 
@@ -69,8 +69,8 @@ async def test_release_stores_everything_and_owns_nothing() -> None:
     bus = MemoryBus(clock=clock)
     ownership, metrics = owner(bus, clock)
     ownership.replace({0}, Shelf(1))
-    await ownership.take(message(report("redis", [OK], 0)))
-    await ownership.take(message(report("redis", [OK, OK], 1, sequence=1), 1, seconds=1))
+    await ownership.take(0, [message(report("redis", [OK], 0))])
+    await ownership.take(0, [message(report("redis", [OK, OK], 1, sequence=1), 1, seconds=1)])
     stored = len(bus.records(Topic.ENGINE_STATE))
 
     await ownership.release()
@@ -85,8 +85,8 @@ async def test_a_release_without_kafka_gives_up_in_time() -> None:
     bus = MemoryBus(clock=clock)
     ownership, _ = owner(bus, clock)
     ownership.replace({0}, Shelf(1))
-    await ownership.take(message(report("redis", [OK], 0)))
-    await ownership.take(message(report("redis", [OK, OK], 1, sequence=1), 1, seconds=1))
+    await ownership.take(0, [message(report("redis", [OK], 0))])
+    await ownership.take(0, [message(report("redis", [OK, OK], 1, sequence=1), 1, seconds=1)])
     bus.up = False
 
     await ownership.release()
@@ -99,7 +99,7 @@ async def test_a_tick_goes_on_after_a_partition_that_cannot_store() -> None:
     bus = MemoryBus(clock=clock)
     ownership, _ = owner(bus, clock)
     ownership.replace({0}, Shelf(1))
-    await ownership.take(message(report("redis", [OK], 0)))
+    await ownership.take(0, [message(report("redis", [OK], 0))])
     await clock.sleep(60)
     bus.up = False
 

@@ -91,15 +91,14 @@ class Outbox:
             elif isinstance(event, LevelState) and not self._older_than_published(event):
                 waiting.state = event
 
-    async def deliver(self, scope: str) -> None:
-        """Store what a scope has announced, then its state; nothing when there is no news.
+    async def deliver(self, scopes: Iterable[str]) -> None:
+        """Store what scopes have announced, then their states; nothing where there is no news.
 
         Raises:
             PublishError: not all of it is stored; the rest still waits.
         """
-        waiting = self._waiting.get(scope)
-        if waiting is not None and waiting.announced:
-            await self._send(scope, waiting)
+        waiting = [(scope, self._waiting[scope]) for scope in scopes if scope in self._waiting]
+        await _all(self._send(scope, news) for scope, news in waiting if news.announced)
 
     async def deliver_all(self, *, unstored_for_s: float = STORE_EVERY_S) -> None:
         """Store what every scope has announced, and each state that has waited for so long.
@@ -116,7 +115,9 @@ class Outbox:
         await _all(self._send_in_bulk(scope, waiting) for scope, waiting in due)
 
     def _note(self, scope: str) -> Waiting:
-        waiting = self._waiting.setdefault(scope, Waiting())
+        waiting = self._waiting.get(scope)
+        if waiting is None:
+            waiting = self._waiting[scope] = Waiting()
         if waiting.unstored_since_s is None:
             waiting.unstored_since_s = self._clock.monotonic()
         return waiting

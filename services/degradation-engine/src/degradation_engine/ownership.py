@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from random import Random
 
@@ -78,19 +78,16 @@ class Ownership:
         except (PublishError, TimeoutError) as error:
             log.warning("states not stored before release", reason=str(error) or "timeout")
 
-    async def take(self, message: Message) -> None:
-        """Take one record of an owned partition; return when all that follows is stored, be it as a dead letter.
+    async def take(self, number: int, messages: Sequence[Message]) -> None:
+        """Take records of an owned partition; return when all that follows is stored, be it as dead letters.
 
         Raises:
-            KeyError: the partition is not owned, so that the record must not be acknowledged.
+            KeyError: the partition is not owned, so that the records must not be acknowledged.
         """
-        partition = self._partitions[message.partition]
-        try:
-            await partition.take(message)
-        except BadMessage as error:
+        bad = await self._partitions[number].take(messages)
+        for message, error in bad:
             await self._bury(message, error)
-        else:
-            self._taken.inc()
+        self._taken.inc(len(messages) - len(bad))
 
     async def tick(self, now: datetime, caught_up: Callable[[int], bool]) -> None:
         """Let time pass in every partition.

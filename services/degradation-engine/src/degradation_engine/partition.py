@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import asyncio
+import time
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from random import Random
 
@@ -11,13 +13,11 @@ import structlog
 from resilience_contracts import (
     CodecError,
     Event,
-    HealthObserved,
     HoldSet,
     Level,
     LevelState,
     Policy,
     Version,
-    decode,
 )
 from resilience_runtime.backoff import Backoff
 from resilience_runtime.bus import BadMessage, EventPublisher, Message, PublishError, PublishRejectedError
@@ -25,13 +25,18 @@ from resilience_runtime.clock import Clock
 from resilience_runtime.metrics import Metrics
 
 from . import metrics as rows
+from .adapters.report_record import read_report
 from .adapters.shelf import Shelf, partition_of
-from .domain import Engine, Refused
+from .domain import Engine, Refused, Report
 from .outbox import Outbox
 
 log = structlog.get_logger(__name__)
 
 SECOND_MS = 1000
+WITHOUT_PAUSE = 50
+"""So many events are judged before other tasks may run: a few milliseconds."""
+
+Bad = tuple[Message, BadMessage]
 
 
 class Partition:
@@ -75,19 +80,23 @@ class Partition:
             self._metrics.counter(rows.LOST_STATES).inc()
         self._outbox.at_least(self._gone_out)
 
-    async def take(self, message: Message) -> None:
-        """Take one health event; return when all that follows from it is stored, however long that takes.
+    async def take(self, messages: Sequence[Message]) -> list[Bad]:
+        """Take health events in their order; return when all that follows is stored, however long that takes.
 
-        Raises:
-            BadMessage: it cannot be read, or breaks a rule. It changed nothing.
+        Returns:
+            Those that cannot be read or break a rule, each with why. They changed nothing.
         """
-        event = self._read(message)
-        now = self._time_of(message)
-        announced = self._observe(event, now)
-        self._log_time = now
-        self._outbox.touch(event.scope, message.offset)
-        self._announce(announced)
-        await self._deliver_surely(event.scope)
+        bad: list[Bad] = []
+        told: set[str] = set()
+        for number, message in enumerate(messages, start=1):
+            try:
+                told.update(self._take(message))
+            except BadMessage as error:
+                bad.append((message, error))
+            if not number % WITHOUT_PAUSE:
+                await asyncio.sleep(0)
+        await self._deliver_surely(told)
+        return bad
 
     async def tick(self, holds: Mapping[str, HoldSet] | None, *, wall: datetime | None) -> None:
         """Let time pass. What cannot be stored now waits for the next tick.
@@ -132,29 +141,39 @@ class Partition:
         stored = datetime.fromtimestamp(max(0, message.timestamp_ms) / SECOND_MS, UTC)
         return min(stored, self._clock.now())
 
-    def _read(self, message: Message) -> HealthObserved:
+    def _take(self, message: Message) -> Iterable[str]:
+        """Take one event and return the scope, if there is news of it."""
+        report = self._read(message)
+        now = self._time_of(message)
+        announced = self._observe(report, now)
+        self._log_time = now
+        self._outbox.touch(report.scope, message.offset)
+        self._announce(announced)
+        return (report.scope,) if announced else ()
+
+    def _read(self, message: Message) -> Report:
         try:
-            event = decode(message.value, message.headers).event
+            report = read_report(message)
         except CodecError as error:
             raise BadMessage(str(error)) from error
-        if not isinstance(event, HealthObserved):
-            raise BadMessage(f"{event.type} is not a health event")
-        if message.key != event.scope.encode():
-            raise BadMessage(f"the key is not the event's scope {event.scope!r}")
+        if message.key != report.scope.encode():
+            raise BadMessage(f"the key is not the event's scope {report.scope!r}")
         belongs = partition_of(message.key, self._partition_count)
         if belongs != self.number:
             raise BadMessage(
-                f"scope {event.scope!r} belongs to partition {belongs}, by Kafka's default partitioner"
+                f"scope {report.scope!r} belongs to partition {belongs}, by Kafka's default partitioner"
             )
-        return event
+        return report
 
-    def _observe(self, event: HealthObserved, now: datetime) -> list[Event]:
+    def _observe(self, report: Report, now: datetime) -> list[Event]:
+        began_s = time.perf_counter()
         try:
-            with self._evaluation.time():
-                return self._engine.observe(event, now)
+            return self._engine.observe(report, now)
         except Refused as error:
             self._metrics.counter(rows.REFUSED).labels(error.reason.value).inc()
             raise BadMessage(str(error)) from error
+        finally:
+            self._evaluation.observe(time.perf_counter() - began_s)
 
     def _announce(self, events: list[Event]) -> None:
         self._outbox.add(events)
@@ -162,11 +181,11 @@ class Partition:
             if isinstance(event, LevelState):
                 self.levels[event.scope] = event.known_level
 
-    async def _deliver_surely(self, scope: str) -> None:
+    async def _deliver_surely(self, scopes: Collection[str]) -> None:
         backoff = Backoff(self._random)
         while True:
             try:
-                await self._outbox.deliver(scope)
+                await self._outbox.deliver(scopes)
             except PublishRejectedError:
                 raise
             except PublishError as error:

@@ -1,9 +1,9 @@
 """The engine's place in Kafka, by Faust: membership, ownership of partitions, back-pressure, commits, the timer.
 
-Faust gives raw bytes and nothing else: no tables, no windows, no models, one event at a time. Publishing goes
-through `EventPublisher` rather than Faust's topics: it is idempotent, every send has a deadline, and it is
-rebuilt after a fatal error, none of which Faust's own producer is. An event is acknowledged when the agent asks
-for the next one, which it does only after everything that follows from the last one is stored.
+Faust gives raw records and nothing else: no tables, no windows, no models, one batch of a partition at a time.
+Publishing goes through `EventPublisher` rather than Faust's topics: it is idempotent, every send has a deadline, and
+it is rebuilt after a fatal error, none of which Faust's own producer is. A batch is committed only after everything
+that follows from it is stored.
 """
 
 from __future__ import annotations

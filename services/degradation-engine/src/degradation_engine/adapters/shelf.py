@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
@@ -23,6 +24,7 @@ log = structlog.get_logger(__name__)
 READ_TIMEOUT_S = 30.0
 POLL_MS = 200
 SIGN_BIT = 0x7FFFFFFF
+REMEMBERED_KEYS = 32_768
 
 
 @dataclass(slots=True)
@@ -48,6 +50,7 @@ class Shelf:
         return partition_of(key, self.partition_count)
 
 
+@lru_cache(maxsize=REMEMBERED_KEYS)
 def partition_of(key: bytes, count: int) -> int:
     """Return the partition of a key among so many, as every Kafka client in its default setting does."""
     return int(murmur2(key) & SIGN_BIT) % count

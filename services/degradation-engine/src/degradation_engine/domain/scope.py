@@ -56,6 +56,8 @@ class Scope:
     def advance(self, now_ms: int) -> list[Event]:
         """Let time pass until an instant; one in the past changes nothing."""
         events: list[Event] = []
+        if self._calm and self.due_ms is not None and self.due_ms <= now_ms:
+            self.due_ms = self._next_due_ms()  # reports that said the same have put it off
         while self.due_ms is not None and self.due_ms <= now_ms:
             self.state.clock_ms = max(self.state.clock_ms, self.due_ms)
             events += self.evaluate()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from resilience_contracts import BreakerState, Outcome, Policy
 
@@ -10,6 +11,7 @@ from . import score
 from .instant import DAY_MS, span_ms, to_ms
 from .report import Breaker, Probe, Report, Result
 
+REMEMBERED = 256
 INTERVAL_FACTOR = 6
 """A report may stretch its interval to so many times the policy's: nobody is believed for hours."""
 
@@ -84,7 +86,7 @@ class BreakerSighting(Sighting):
 def of_probe(event: Report, report: Probe, policy: Policy, seen_ms: int) -> ProbeSighting:
     """Reduce a probe report. Times inside it are held between a day ago and when it was seen."""
     rule = policy.dependencies[event.dependency]
-    interval_ms = _interval_ms(report.interval_s, event.dependency, policy)
+    fresh_ms, stale_ms = _spans_ms(report, event.dependency, policy)
     counted = [seen for seen in report.recent if seen.outcome.counts]
     misses = [seen.outcome.miss for seen in counted]
     missed = sum(misses)
@@ -93,12 +95,12 @@ def of_probe(event: Report, report: Probe, policy: Policy, seen_ms: int) -> Prob
     return ProbeSighting(
         seen_ms=seen_ms,
         sequence=event.sequence,
-        fresh_ms=round(interval_ms * policy.timing.fresh_intervals),
-        stale_ms=round(interval_ms * policy.timing.stale_intervals),
+        fresh_ms=fresh_ms,
+        stale_ms=stale_ms,
         counted_ms=seen_ms,
         presence=presence,
         latency=score.latency(hits, rule.latency_objective_ms),
-        run=_run(counted, misses, seen_ms),
+        run=_run(counted, misses, seen_ms) if missed or not counted else _all_hits(counted, seen_ms),
     )
 
 
@@ -114,14 +116,14 @@ def of_breaker(
     A breaker that has waited in HALF_OPEN for longer than the promotion dwell meets no traffic: it says nothing
     any more, else a quiet shop could not get better before somebody buys.
     """
-    interval_ms = _interval_ms(report.interval_s, event.dependency, policy)
+    fresh_ms, stale_ms = _spans_ms(report, event.dependency, policy)
     idle_since_ms = _idle_since_ms(report, seen_ms, before)
     idle = idle_since_ms is not None and seen_ms - idle_since_ms >= span_ms(policy.timing.promote_dwell_s)
     return BreakerSighting(
         seen_ms=seen_ms,
         sequence=event.sequence,
-        fresh_ms=round(interval_ms * policy.timing.fresh_intervals),
-        stale_ms=round(interval_ms * policy.timing.stale_intervals),
+        fresh_ms=fresh_ms,
+        stale_ms=stale_ms,
         counted_ms=seen_ms,
         state=report.state,
         traffic=None if idle else score.traffic(report),
@@ -135,9 +137,21 @@ def _idle_since_ms(report: Breaker, seen_ms: int, before: BreakerSighting | None
     return seen_ms if before is None or before.idle_since_ms is None else before.idle_since_ms
 
 
-def _interval_ms(reported_s: float, dependency: str, policy: Policy) -> int:
-    longest_s = INTERVAL_FACTOR * policy.dependencies[dependency].interval_s
-    return max(1, span_ms(min(reported_s, longest_s)))
+def _spans_ms(report: Probe | Breaker, dependency: str, policy: Policy) -> tuple[int, int]:
+    timing = policy.timing
+    interval_s = policy.dependencies[dependency].interval_s
+    return _spans(report.interval_s, interval_s, timing.fresh_intervals, timing.stale_intervals)
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _spans(reported_s: float, interval_s: float, fresh: float, stale: float) -> tuple[int, int]:
+    interval_ms = max(1, span_ms(min(reported_s, INTERVAL_FACTOR * interval_s)))
+    return round(interval_ms * fresh), round(interval_ms * stale)
+
+
+def _all_hits(counted: list[Result], seen_ms: int) -> Run:
+    hits = len(counted)
+    return Run(0.0, hits, _within(counted[0], seen_ms), auth=False, cut=hits >= score.WINDOW)
 
 
 def _run(counted: list[Result], misses: list[float], seen_ms: int) -> Run:
@@ -148,7 +162,11 @@ def _run(counted: list[Result], misses: list[float], seen_ms: int) -> Run:
     return Run(
         misses=sum(misses[-length:]),
         hits=0 if missed else length,
-        since_ms=min(seen_ms, max(seen_ms - DAY_MS, to_ms(counted[-length].at))),
+        since_ms=_within(counted[-length], seen_ms),
         auth=counted[-1].outcome is Outcome.AUTH,
         cut=length == len(counted) >= score.WINDOW,
     )
+
+
+def _within(result: Result, seen_ms: int) -> int:
+    return min(seen_ms, max(seen_ms - DAY_MS, to_ms(result.at)))

@@ -1,0 +1,92 @@
+"""Faust's consumer over batches: what is committed, and when."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import faust
+import pytest
+from aiokafka import ConsumerRecord
+from faust.contrib.asgi import bind_to_running_loop
+from faust.types import TP
+
+from degradation_engine.batch import LARGEST, Batch, BatchConsumer, BatchTransport
+from degradation_engine.stream import SETTINGS
+
+PART = TP("health", 0)
+
+
+def record(offset: int) -> ConsumerRecord[bytes, bytes]:
+    return ConsumerRecord("health", 0, offset, 1_000, 0, b"k", b"v", None, 1, 1, ())
+
+
+def batch(first: int, last: int) -> Batch:
+    return Batch(PART, [record(offset) for offset in range(first, last + 1)], 0)
+
+
+@pytest.fixture
+async def consumer(tmp_path: object) -> AsyncIterator[BatchConsumer]:
+    app = faust.App("batch-test", **SETTINGS | {"datadir": str(tmp_path)})
+    app.transport = BatchTransport(app.conf.broker_consumer, app)
+    bind_to_running_loop(app)
+    app.finalize()
+    made = app.consumer
+    assert isinstance(made, BatchConsumer)
+    yield made
+    made._thread.thread_loop.close()
+
+
+async def test_a_batch_that_was_taken_commits_past_its_last_record(consumer: BatchConsumer) -> None:
+    taken = batch(5, 9)
+    taken.taken = True
+
+    consumer.ack(taken)
+
+    assert consumer._filter_committable_offsets([PART]) == {PART: 10}
+
+
+async def test_a_batch_that_left_the_agent_untaken_commits_nothing(consumer: BatchConsumer) -> None:
+    first, second = batch(0, 4), batch(5, 9)
+    first.taken = True
+    consumer.ack(first)
+
+    consumer.ack(second)
+
+    assert consumer._filter_committable_offsets([PART]) == {PART: 5}
+
+
+async def test_what_is_committed_is_not_committed_again(consumer: BatchConsumer) -> None:
+    taken = batch(0, 4)
+    taken.taken = True
+    consumer.ack(taken)
+    consumer._committed_offset[PART] = 5
+
+    assert consumer._filter_committable_offsets([PART]) == {}
+
+
+async def test_a_batch_in_work_is_waited_for(consumer: BatchConsumer) -> None:
+    waiting = batch(0, 4)
+    consumer.track_message(waiting)
+    assert consumer.unacked
+
+    consumer.ack(waiting)
+
+    assert not consumer.unacked
+
+
+async def test_a_fetch_becomes_batches_in_order_and_of_bounded_size(
+    consumer: BatchConsumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetched = [record(offset) for offset in range(LARGEST + 3)]
+
+    async def fetch(*_: object, **__: object) -> dict[TP, list[ConsumerRecord[bytes, bytes]]]:
+        return {PART: fetched}
+
+    monkeypatch.setattr(consumer._thread, "getmany", fetch)
+
+    found = await consumer._getmany(None, 1.0)
+
+    messages = [consumer._to_message(PART, records) for records in found[PART]]
+    assert [len(records) for records in found[PART]] == [LARGEST, 3]
+    assert [message.offset for message in messages] == [LARGEST - 1, LARGEST + 2]
+    assert [kept for records in found[PART] for kept in records] == fetched
