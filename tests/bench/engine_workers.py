@@ -1,7 +1,8 @@
 """Sixty rounds of kill -9, stop, join and leave among two and three workers, under a stream of 200 scopes.
 
 Shown: no scope without an owner for more than 15 s (its heartbeats tell), no version going back, and the changes of
-level are those of one process that replays the same log. Duplicates are counted: they carry the same identity.
+level are those of one process that replays the same log. Duplicates are counted: they carry the same identity. Levels
+are followed while they are published: compaction leaves of each scope only its last.
 """
 
 from __future__ import annotations
@@ -49,9 +50,10 @@ RESULT = Path(".stack/bench/engine_workers.json")
 class Found:
     """What the topics say afterwards."""
 
-    rounds: int = 0
-    longest_gap_s: float = 0.0
-    versions_back: int = 0
+    rounds: int
+    levels: int
+    longest_gap_s: float
+    versions_back: int
     changes: int = 0
     duplicates: int = 0
     differing: list[str] = field(default_factory=list)
@@ -89,6 +91,34 @@ async def chaos(workers: list[EngineProcess], rounds: int, rng: random.Random) -
         print(f"round {number + 1} of {rounds}", flush=True)
 
 
+class Watch:
+    """Follows the levels as they are published."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, tuple[Version, float]] = {}
+        self.seen = 0
+        self.longest_gap_s = 0.0
+        self.versions_back = 0
+
+    async def run(self, bootstrap: str) -> None:
+        """Follow until cancelled."""
+        consumer = AIOKafkaConsumer(
+            Topic.LEVELS, bootstrap_servers=bootstrap, group_id=None, auto_offset_reset="earliest"
+        )
+        async with consumer:
+            async for record in consumer:
+                state = decode(record.value, record.headers).event
+                assert isinstance(state, LevelState)
+                self._note(state.scope, state.version.ordered(), record.timestamp / 1000)
+
+    def _note(self, scope: str, version: Version, stored_s: float) -> None:
+        before, before_s = self._last.get(scope, (version, stored_s))
+        self.seen += 1
+        self.versions_back += version < before
+        self.longest_gap_s = max(self.longest_gap_s, stored_s - before_s)
+        self._last[scope] = (max(version, before), stored_s)
+
+
 async def records(bootstrap: str, topic: str) -> AsyncIterator[ConsumerRecord]:
     """Yield every record of a topic."""
     consumer = AIOKafkaConsumer(
@@ -122,18 +152,9 @@ async def replayed(bootstrap: str, policy: Policy, end: datetime) -> dict[str, l
     return levels
 
 
-async def examine(bootstrap: str, policy: Policy, rounds: int, end: datetime) -> Found:
+async def examine(bootstrap: str, policy: Policy, rounds: int, watch: Watch, end: datetime) -> Found:
     """Read the topics and compare."""
-    found = Found(rounds=rounds)
-    last: dict[str, tuple[Version, float]] = {}
-    async for record in records(bootstrap, Topic.LEVELS):
-        state = decode(record.value, record.headers).event
-        assert isinstance(state, LevelState)
-        version, stored_s = state.version.ordered(), record.timestamp / 1000
-        before, before_s = last.get(state.scope, (version, stored_s))
-        found.versions_back += version < before
-        found.longest_gap_s = max(found.longest_gap_s, stored_s - before_s)
-        last[state.scope] = (max(version, before), stored_s)
+    found = Found(rounds, watch.seen, watch.longest_gap_s, watch.versions_back)
     told: dict[str, dict[str, str]] = defaultdict(dict)
     async for record in records(bootstrap, Topic.LEVEL_CHANGES):
         change = decode(record.value, record.headers).event
@@ -161,6 +182,8 @@ async def measure(bootstrap: str, directory: Path, rounds: int) -> Found:
     async with KafkaPublisher(bootstrap) as publisher:
         for worker in workers[:2]:
             await worker.start().wait_ready()
+        watch = Watch()
+        watching = asyncio.create_task(watch.run(bootstrap))
         stirring = asyncio.create_task(stir(Monitor(publisher, policy, scopes), rng))
         try:
             await chaos(workers[:2], rounds // 3, rng)
@@ -174,7 +197,10 @@ async def measure(bootstrap: str, directory: Path, rounds: int) -> Found:
         end = datetime.now(UTC)
         for worker in workers:
             worker.stop()
-    return await examine(bootstrap, policy, rounds, end)
+        watching.cancel()
+        await asyncio.wait({watching})
+        assert watching.cancelled()
+    return await examine(bootstrap, policy, rounds, watch, end)
 
 
 def run(rounds: int) -> int:
@@ -182,8 +208,9 @@ def run(rounds: int) -> int:
     with tempfile.TemporaryDirectory() as place, running_stack(Path(place), parts=("kafka",)) as stack:
         found = asyncio.run(measure(stack.bootstrap, Path(place), rounds))
     print(
-        f"{found.rounds} rounds, {found.changes} changes: longest without a word {found.longest_gap_s:.1f} s,"
-        f" versions back {found.versions_back}, repeated {found.duplicates}, scopes that differ {len(found.differing)}"
+        f"{found.rounds} rounds, {found.levels} levels, {found.changes} changes:"
+        f" longest without a word {found.longest_gap_s:.1f} s, versions back {found.versions_back},"
+        f" repeated {found.duplicates}, scopes that differ {len(found.differing)}"
     )
     print("\n".join(found.differing[:10]))
     faults = list(_faults(found))
