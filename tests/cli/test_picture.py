@@ -9,6 +9,7 @@ from datetime import timedelta
 import pytest
 from rich.console import Console
 
+from resilience_cli.console import tame
 from resilience_cli.feed import apply_message
 from resilience_cli.lines import line_of
 from resilience_cli.picture import as_json, as_text
@@ -115,3 +116,18 @@ def test_an_event_is_one_line(event: Event, words: tuple[str, ...]) -> None:
 
     assert "\n" not in line
     assert [word for word in words if word not in line] == []
+
+
+def test_what_somebody_put_into_a_topic_does_not_steer_the_terminal() -> None:
+    hostile = "all well\x1b[2J\x1b]0;owned\x07\r"
+    screen = io.StringIO()
+    seen = view(level_state().model_copy(update={"cause": hostile}))
+
+    Console(file=screen, width=200).print(as_text(seen, "default", NOW, {}))
+
+    assert "\x1b" not in screen.getvalue()
+    assert r"all well\x1b[2J\x1b]0;owned\x07\r" in screen.getvalue()
+
+
+def test_plain_text_of_any_script_is_shown_as_it_is() -> None:
+    assert tame("Größe 尺寸\n50 % > 40 %") == "Größe 尺寸\n50 % > 40 %"

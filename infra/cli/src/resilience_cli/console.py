@@ -30,6 +30,11 @@ EXIT_CODES = (
 )
 
 
+def tame(text: str) -> str:
+    """Show control characters as escapes: nothing that somebody put into a topic may steer a terminal."""
+    return "".join(each if each.isprintable() or each == "\n" else ascii(each)[1:-1] for each in text)
+
+
 def complain(message: str, remedy: str) -> None:
     """Write an error as one line with its remedy."""
     err.print(f"[bold red]error:[/] {escape(message)}. [bold]Remedy:[/] {escape(remedy)}", soft_wrap=True)

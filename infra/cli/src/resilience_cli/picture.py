@@ -12,6 +12,8 @@ from rich.text import Text
 
 from resilience_contracts import FeatureState, FeatureView, Health, Level, LevelView, View
 
+from .console import tame
+
 LEVEL_STYLES = {
     Level.OPTIMAL: "bold green",
     Level.DEGRADED: "bold yellow",
@@ -67,9 +69,9 @@ def _head(level: LevelView, now: datetime) -> Text:
     )
     if level.stale:
         text.append(f"   STALE: nothing heard for {_duration(now, state.observed_at)}", "bold magenta")
-    text.append(f"\n {state.cause}")
+    text.append(f"\n {tame(state.cause)}")
     if state.hold:
-        text.append(f"\n held by {state.hold.actor}: {state.hold.reason}", "magenta")
+        text.append(tame(f"\n held by {state.hold.actor}: {state.hold.reason}"), "magenta")
     if state.pending:
         text.append(
             f"\n {state.pending.level} in {_duration(state.pending.earliest_at, now)} at the earliest"
@@ -85,7 +87,7 @@ def _dependencies(level: LevelView, now: datetime) -> Table:
         health = dependency.health.value + (" (stale)" if dependency.stale else "")
         breakers = ", ".join(f"{who} {state.value}" for who, state in dependency.breakers.items())
         style = HEALTH_STYLES.get(dependency.health, "magenta")
-        cells = (f"{dependency.score:g}", _duration(now, dependency.since), escape(breakers))
+        cells = (f"{dependency.score:g}", _duration(now, dependency.since), escape(tame(breakers)))
         table.add_row(name, Text(health, style), *cells)
     return table
 
@@ -94,7 +96,7 @@ def _features(features: list[FeatureView]) -> Table:
     table = _table("feature", "state", "because", "detail")
     for feature in features:
         state = Text(feature.state.value, STATE_STYLES[feature.state])
-        table.add_row(feature.key, state, feature.because.value, escape(feature.detail))
+        table.add_row(feature.key, state, feature.because.value, escape(tame(feature.detail)))
     return table
 
 

@@ -23,6 +23,7 @@ from resilience_contracts import (
     Policy,
 )
 
+from .console import tame
 from .policy_log import Entry, line_of_entry
 
 States = tuple[FeatureState, ...]
@@ -205,7 +206,7 @@ class Replay:
         """Count what cannot be read, and keep the first few reasons."""
         self.skipped += 1
         if len(self.skips) < SKIPS_KEPT:
-            self.skips.append(f"{place}: {reason}")
+            self.skips.append(f"{place}: {tame(reason)}")
 
     def close(self) -> None:
         """End a part of the log: let time pass until the end, sum up, and forget its scopes."""

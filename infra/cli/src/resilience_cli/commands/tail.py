@@ -12,7 +12,7 @@ import typer
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 
-from resilience_cli.console import out
+from resilience_cli.console import out, tame
 from resilience_cli.errors import StackError
 from resilience_cli.lines import line_of
 from resilience_cli.target import find_target
@@ -109,4 +109,4 @@ def _write(document: dict[str, Any], line: str, as_document: bool) -> None:
     if as_document:
         print(json.dumps(document), flush=True)
     else:
-        out.print(line, markup=False, soft_wrap=True)
+        out.print(tame(line), markup=False, soft_wrap=True)
