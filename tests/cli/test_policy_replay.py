@@ -20,6 +20,7 @@ from resilience_cli.policy_replay import Replay
 from resilience_cli.policy_report import span_text
 from resilience_contracts import FeatureState, HealthObserved, Level, default_policy, default_policy_text
 from tests.cli.policy_logs import call, entry, moved, shop_with_outages, write
+from tests.contracts.states import level_changed
 from tests.degradation_engine.shop import POLICY, START, Shop, at
 
 NAMES = sorted(POLICY.dependencies)
@@ -179,6 +180,20 @@ def test_lines_that_are_no_events_are_counted_and_named(tmp_path: Path) -> None:
     assert replay["policies"][0]["changes"] == 4
 
 
+def test_what_a_line_says_does_not_steer_the_terminal(tmp_path: Path) -> None:
+    log = write(tmp_path / "log.jsonl", shop().log)
+    change = level_changed()
+    data = {**change.model_dump(mode="json"), "features": {"\x1b[2J": "?"}}
+    event = {"specversion": "1.0", "id": "1", "source": "/x", "type": change.type, "data": data}
+    hostile = json.dumps(event).encode()
+    log.write_bytes(hostile + b"\n" + log.read_bytes())
+
+    said = call("replay", "--from", log).out
+
+    assert r"\x1b[2J" in said
+    assert "\x1b" not in said
+
+
 def test_events_that_the_engine_refuses_are_counted_by_reason(tmp_path: Path) -> None:
     unknown = shop().log[0].model_copy(update={"dependency": "payment"})
     future = moved(shop().log[1], timedelta(days=365 * 64))
@@ -332,7 +347,7 @@ def test_nothing_lost_is_said(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0, "0 s"), (9.5, "9.5 s"), (61, "1 m 01 s"), (3600, "1 h 00 m"), (90_061, "1 d 01 h")],
+    [(0, "0s"), (9.5, "9.5s"), (61, "1m01s"), (3600, "1h00m"), (90_061, "1d01h")],
 )
 def test_lengths_of_time_are_for_people(seconds: float, text: str) -> None:
     assert span_text(seconds) == text

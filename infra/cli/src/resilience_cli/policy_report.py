@@ -18,7 +18,10 @@ from .policy_replay import Change, Replay, Trial
 
 SCOPES_SHOWN = 5
 PAIR = 2
-MINUTE_S, HOUR_S, DAY_S = 60, 3600, 86_400
+LETTERS = {FeatureState.DISABLED: "X", FeatureState.FALLBACK: "F"}
+"""As in the policy file."""
+UNITS = ((86_400, "d", 3600, "h"), (3600, "h", 60, "m"), (60, "m", 1, "s"))
+"""Seconds and name of a unit, and those of the next smaller one."""
 
 
 def as_document(replay: Replay) -> dict[str, Any]:
@@ -116,7 +119,7 @@ def _levels(replay: Replay) -> Table:
 
 
 def _features(replay: Replay) -> Table:
-    table = _table(replay, "feature not ENABLED for")
+    table = _table(replay, "lost (X disabled, F fallback)")
     spent = [trial.tally.features_s(trial.policy) for trial in replay.trials]
     names = dict.fromkeys(key for features in spent for key in features)
     lost = {key: [_lost_s(features.get(key)) for features in spent] for key in names}
@@ -135,13 +138,9 @@ def _lost_s(states: dict[FeatureState, float] | None) -> float:
 
 def _lost(states: dict[FeatureState, float] | None) -> str:
     if states is None:
-        return "no such feature"
-    words = (
-        f"{span_text(states[state])} {state.value.lower()}"
-        for state in (FeatureState.DISABLED, FeatureState.FALLBACK)
-        if states[state]
-    )
-    return ", ".join(words) or "-"
+        return "unknown"
+    words = (f"{letter} {span_text(states[state])}" for state, letter in LETTERS.items() if states[state])
+    return " ".join(words) or "-"
 
 
 def _scopes(replay: Replay) -> Table:
@@ -161,11 +160,6 @@ def _scopes(replay: Replay) -> Table:
 
 
 def _timeline(replay: Replay) -> RenderableType:
-    if not any(trial.tally.latest for trial in replay.trials):
-        return Text("The level would never have changed", style="bold")
-    table = Table(box=None, header_style="bold dim", padding=(0, 2, 0, 1))
-    for column in ("last changes", "scope", *(trial.name for trial in replay.trials), "cause"):
-        table.add_column(escape(column), no_wrap=column != "cause")
     changes = sorted(
         (
             (change.at, change.scope, number, change)
@@ -174,23 +168,21 @@ def _timeline(replay: Replay) -> RenderableType:
         ),
         key=lambda row: row[:3],
     )
+    if not changes:
+        return Text("The level would never have changed", style="bold")
+    lines = [Text(" last changes", style="bold dim")]
     for (at, scope), rows in groupby(changes, key=lambda row: row[:2]):
-        here = [(number, change) for _, _, number, change in rows]
-        cells = [_moves(change for number, change in here if number == column) for column in _columns(replay)]
+        here = [(replay.trials[number].name, change) for _, _, number, change in rows]
+        lines.append(_moves(f" {at:%Y-%m-%d %H:%M:%S}  {scope}", here, named=len(replay.trials) > 1))
         causes = dict.fromkeys(change.cause for _, change in here)
-        table.add_row(f"{at:%m-%d %H:%M:%S}", scope, *cells, escape(" | ".join(causes)))
-    return table
+        lines += [Text(f"   {cause}", style="dim") for cause in causes]
+    return Group(*lines)
 
 
-def _columns(replay: Replay) -> range:
-    return range(len(replay.trials))
-
-
-def _moves(changes: Iterator[Change]) -> Text:
-    text = Text()
-    for change in changes:
-        text.append(", " if text else "")
-        text.append(f"{change.source.name} > ")
+def _moves(where: str, changes: list[tuple[str, Change]], *, named: bool) -> Text:
+    text = Text(where)
+    for name, change in changes:
+        text.append(f"  {name}: " if named else "  ").append(f"{change.source.name} > ")
         text.append(change.target.name, LEVEL_STYLES[change.target])
     return text
 
@@ -200,8 +192,8 @@ def _in_order(trial: Trial) -> list[Change]:
 
 
 def _table(replay: Replay, first: str) -> Table:
-    table = Table(box=None, header_style="bold dim", padding=(0, 2, 0, 1))
-    table.add_column(first, no_wrap=True, min_width=30)
+    table = Table(box=None, header_style="bold dim", padding=(0, 1))
+    table.add_column(first, no_wrap=True, min_width=29)
     for trial in replay.trials:
         table.add_column(escape(trial.name), justify="right")
     if len(replay.trials) == PAIR:
@@ -220,18 +212,12 @@ def _signed(seconds: float) -> str:
 
 
 def _share(seconds: float, total: float) -> str:
-    return f"{span_text(seconds)}  {seconds / total:6.1%}" if total else "-"
+    return f"{span_text(seconds)} {seconds / total:6.1%}" if total else "-"
 
 
 def span_text(seconds: float) -> str:
     """Write a length of time for people, in its two largest units."""
-    if seconds < MINUTE_S:
-        return f"{seconds:.3g} s"
-    for size, unit, below, small in (
-        (DAY_S, "d", HOUR_S, "h"),
-        (HOUR_S, "h", MINUTE_S, "m"),
-        (MINUTE_S, "m", 1, "s"),
-    ):
+    for size, unit, below, small in UNITS:
         if seconds >= size:
-            return f"{int(seconds // size)} {unit} {int(seconds % size // below):02} {small}"
-    raise AssertionError(seconds)
+            return f"{int(seconds // size)}{unit}{int(seconds % size // below):02}{small}"
+    return f"{seconds:.3g}s"
