@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from inventory_api.adapters.images import S3Images
+from inventory_api.adapters.sql.books import SqlBooks
 from inventory_api.adapters.sql.database import Database
 from inventory_api.adapters.sql.exports import SqlExports
 from inventory_api.adapters.sql.imports import SqlImports
@@ -11,6 +12,7 @@ from inventory_api.adapters.sql.office import Office
 from inventory_api.adapters.writer import OpenAIWriter
 from inventory_api.application.exporting import Exports
 from inventory_api.application.importing import Imports
+from inventory_api.application.insight import Insight
 from inventory_api.application.searching import Search
 from inventory_api.http.back_office import BackOffice
 from inventory_api.http.services import Services
@@ -28,4 +30,5 @@ def build_office(
         exports=Exports(SqlExports(office), images, services.switches, services.clock),
         listing=listing,
         search=Search(listing, writer),
+        insight=Insight(SqlBooks(office), writer, services.switches, services.clock),
     )

@@ -17,6 +17,7 @@ from . import (
     counts,
     exports,
     imports,
+    insight,
     listing,
     media,
     reservations,
@@ -54,7 +55,7 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
     503: {**_PROBLEM, "description": "refused for now: which feature, why, since when, and Retry-After"},
 }
 ROUTERS = (catalogue, stock, thresholds, reservations, adjustments, counts, transfers, media, system)
-OFFICE_ROUTERS = (imports, exports, listing)
+OFFICE_ROUTERS = (imports, exports, listing, insight)
 IMPORT_BYTES_MOST = 64 * 1024 * 1024
 LONG_BODIES = {"/v1/imports": IMPORT_BYTES_MOST}
 

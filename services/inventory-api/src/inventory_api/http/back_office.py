@@ -10,6 +10,7 @@ from starlette.requests import Request
 
 from inventory_api.application.exporting import Exports
 from inventory_api.application.importing import Imports
+from inventory_api.application.insight import Insight
 from inventory_api.application.listing import Listing
 from inventory_api.application.searching import Search
 
@@ -22,6 +23,7 @@ class BackOffice:
     exports: Exports
     listing: Listing
     search: Search
+    insight: Insight
 
 
 async def _office(request: Request) -> BackOffice:
