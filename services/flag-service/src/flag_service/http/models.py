@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from random import Random
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from flag_service.domain.holds import DEFAULT_DURATION, MAX_DURATION
 from flag_service.domain.picture import Picture
@@ -30,6 +30,9 @@ from resilience_contracts.events import FEATURE_PATTERN, SCOPE_PATTERN, Time
 
 DEFAULT_DURATION_S = DEFAULT_DURATION.total_seconds()
 MAX_DURATION_S = MAX_DURATION.total_seconds()
+BLANKS = " \t\r\n"
+TRIMMED_PATTERN = r"^[ \t\r\n]*[^ \t\r\n][\s\S]{8,}[^ \t\r\n][ \t\r\n]*$"
+"""Ten characters at least, not counting blanks at either end."""
 
 
 class _Out(BaseModel):
@@ -241,9 +244,18 @@ class PreviewIn(AimIn):
     target: Annotated[str, Field(pattern=FEATURE_PATTERN, max_length=100)]
 
 
+def _trimmed(text: object) -> object:
+    return text.strip(BLANKS) if isinstance(text, str) else text
+
+
 class HoldIn(AimIn):
     """What an operator asks for."""
 
-    reason: Annotated[str, StringConstraints(strip_whitespace=True, min_length=10, max_length=500)]
+    reason: Annotated[
+        str,
+        BeforeValidator(_trimmed),
+        Field(min_length=10, max_length=500),
+        WithJsonSchema({"type": "string", "maxLength": 500, "pattern": TRIMMED_PATTERN}),
+    ]
     expires_in_s: float | None = Field(default=None, gt=0, le=MAX_DURATION_S, description="default: one hour")
     expires_at: Time | None = Field(default=None, description="instead of expires_in_s")

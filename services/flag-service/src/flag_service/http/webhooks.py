@@ -29,6 +29,13 @@ _REFUSALS: dict[int | str, dict[str, Any]] = {
     503: {"description": "Kafka did not store it in time"},
 }
 
+ENDPOINT_PATTERN = (
+    r"^https?://([A-Za-z0-9]([A-Za-z0-9.-]{0,250}[A-Za-z0-9])?|\[([0-9A-Fa-f]{1,4}:){7}[0-9A-Fa-f]{1,4}\])"
+    r"(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?"
+    r"([/?][!-\"$-~]*)?$"
+)
+"""As the document has it, so that whoever keeps to the document is not refused. An IPv6 address is written whole."""
+
 
 def _endpoint(url: str) -> str:
     try:
@@ -46,7 +53,7 @@ class WebhookIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    url: Annotated[str, Field(max_length=2000, pattern=r"^[\x21-\x7e]+$"), AfterValidator(_endpoint)]
+    url: Annotated[str, Field(max_length=2000, pattern=ENDPOINT_PATTERN), AfterValidator(_endpoint)]
     about: frozenset[Topical] = Field(default=frozenset(Topical), min_length=1)
     scope: Annotated[str, Field(pattern=SCOPE_PATTERN, max_length=100)] | None = None
 
