@@ -22,6 +22,8 @@ class Outcome(StrEnum):
     """How much of a miss it is: 0, 0.5 (rate limited: capacity, not absence) or 1."""
     counts: bool
     """Whether it says anything about the dependency."""
+    hit: bool
+    """Whether it says that the dependency answered."""
 
     def __new__(cls, value: str, miss: float, counts: bool = True) -> Self:
         """Make a member of a row: its value, then its attributes."""
@@ -29,6 +31,7 @@ class Outcome(StrEnum):
         member._value_ = value
         member.miss = miss
         member.counts = counts
+        member.hit = counts and not miss
         return member
 
     OK = "ok", 0.0

@@ -89,6 +89,21 @@ class Track:
         judged = (judgement.health, judgement.score, judgement.stale, judgement.disagreement)
         return held == judged and judgement.source is not None
 
+    def unmoved(self, sighting: Sighting, now_ms: int) -> bool:
+        """Say quickly of a report, just taken, that it surely leaves the judgement and the outages as they are."""
+        return (
+            isinstance(sighting, ProbeSighting)
+            and len(self.probes) == 1
+            and not self.breakers
+            and not self.stale
+            and not self.disagreement
+            and not sighting.run.misses
+            and self.outages.open is None
+            and _fresh(sighting, now_ms)
+            and sighting.score(1.0) == self.score
+            and _health(sighting, self.score) is self.health
+        )
+
     def excuse(self, stored_ms: int, until_ms: int) -> None:
         """Count the age of what was fresh when the state was stored from `until_ms` on.
 

@@ -102,10 +102,11 @@ class Scope:
         The next due moment may then come too early, which costs an evaluation, and never too late.
         """
         track = self.state.tracks[name]
-        judged = judge(track, name, self._policy, self.state)
-        if not track.agrees(judged):
-            return False
-        self._follow_outages({name: judged})
+        if not track.unmoved(sighting, self.state.clock_ms):
+            judged = judge(track, name, self._policy, self.state)
+            if not track.agrees(judged):
+                return False
+            self._follow_outages({name: judged})
         overdue_ms = sighting.overdue_ms() + 1
         self.due_ms = overdue_ms if self.due_ms is None else min(self.due_ms, overdue_ms)
         return True

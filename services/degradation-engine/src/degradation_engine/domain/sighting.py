@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -85,13 +86,12 @@ class BreakerSighting(Sighting):
 
 def of_probe(event: Report, report: Probe, policy: Policy, seen_ms: int) -> ProbeSighting:
     """Reduce a probe report. Times inside it are held between a day ago and when it was seen."""
-    rule = policy.dependencies[event.dependency]
     fresh_ms, stale_ms = _spans_ms(report, event.dependency, policy)
-    counted = [seen for seen in report.recent if seen.outcome.counts]
-    misses = [seen.outcome.miss for seen in counted]
-    missed = sum(misses)
-    presence = min(score.consecutive(score.trailing_misses(misses)), score.window(missed)) if missed else 1.0
-    hits = [seen.latency_ms for seen in counted if not seen.outcome.miss]
+    hits = [seen.latency_ms for seen in report.recent if seen.outcome.hit]
+    if len(hits) == len(report.recent):  # most are: nothing else need be looked at
+        presence, run = 1.0, _all_hits(report.recent, seen_ms)
+    else:
+        presence, run = _with_misses(report.recent, seen_ms)
     return ProbeSighting(
         seen_ms=seen_ms,
         sequence=event.sequence,
@@ -99,8 +99,8 @@ def of_probe(event: Report, report: Probe, policy: Policy, seen_ms: int) -> Prob
         stale_ms=stale_ms,
         counted_ms=seen_ms,
         presence=presence,
-        latency=score.latency(hits, rule.latency_objective_ms),
-        run=_run(counted, misses, seen_ms) if missed or not counted else _all_hits(counted, seen_ms),
+        latency=score.latency(hits, policy.dependencies[event.dependency].latency_objective_ms),
+        run=run,
     )
 
 
@@ -149,9 +149,16 @@ def _spans(reported_s: float, interval_s: float, fresh: float, stale: float) -> 
     return round(interval_ms * fresh), round(interval_ms * stale)
 
 
-def _all_hits(counted: list[Result], seen_ms: int) -> Run:
-    hits = len(counted)
-    return Run(0.0, hits, _within(counted[0], seen_ms), auth=False, cut=hits >= score.WINDOW)
+def _all_hits(recent: Sequence[Result], seen_ms: int) -> Run:
+    hits = len(recent)
+    return Run(0.0, hits, _within(recent[0], seen_ms), auth=False, cut=hits >= score.WINDOW)
+
+
+def _with_misses(recent: Sequence[Result], seen_ms: int) -> tuple[float, Run]:
+    counted = [seen for seen in recent if seen.outcome.counts]
+    misses = [seen.outcome.miss for seen in counted]
+    presence = min(score.consecutive(score.trailing_misses(misses)), score.window(sum(misses)))
+    return presence, _run(counted, misses, seen_ms)
 
 
 def _run(counted: list[Result], misses: list[float], seen_ms: int) -> Run:
