@@ -123,6 +123,7 @@ async def test_a_body_that_cannot_be_read_is_an_ofrep_error(replica: Replica, bo
     "key", ["nothing", "a/b", "a%2Fb", "UPPER", "x" * 500, "%F0%9F%9B%92", "a.mode.mode"]
 )
 async def test_an_unknown_flag_is_not_found_in_ofreps_shape(replica: Replica, key: str) -> None:
+    """Bug row 21 (js-sdk 1577): a key that breaks out of its place in the path is still a key."""
     answer = await replica.client.post(f"{BULK}/{key}", json={})
 
     assert answer.status_code == 404
@@ -168,6 +169,7 @@ async def test_a_context_of_more_than_a_megabyte_is_refused_in_ofreps_shape(repl
 
 
 async def test_the_bulk_tag_is_strong_and_spares_the_body(replica: Replica) -> None:
+    """Bug row 19 (unleash-dotnet-sdk 310): a strong tag, met by its weak and unquoted forms too."""
     first = await replica.client.post(BULK, json={"context": {"targetingKey": "u"}})
     tag = first.headers["ETag"]
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -167,3 +169,10 @@ def test_prerequisites_are_refused_exactly_when_one_reaches_itself(graph: dict[s
 def rule(**changes: object) -> FlagRule:
     given_rule = {"variants": {"on": True, "off": False}, "default": "on", "off": "off"}
     return FlagRule.model_validate(given_rule | changes)
+
+
+def test_the_guides_flags_are_a_policy() -> None:
+    guide = Path(__file__).parents[2] / "docs/guide/flags.md"
+    (example,) = re.findall(r"```yaml\n(.*?)```", guide.read_text(encoding="utf-8"), re.DOTALL)
+
+    assert list(policy("\n" + example).flags) == ["shop.express"]
