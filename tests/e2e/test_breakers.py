@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import json
 
+import httpx
 import pytest
 
+from resilience_cli.main import run
 from resilience_contracts import BreakerState, LevelState, default_policy_text
 from tests.e2e.freezing import freeze, seed
 from tests.e2e.shop import Shop
 from tests.e2e.story import (
-    CONTROL,
     DEPENDENCY,
     NO_ANSWER,
     Story,
+    allowed_s,
     breaker_opened,
     level_fell,
     p99_s,
@@ -67,13 +70,8 @@ def test_the_level_changes_for_that_alone(story: Story) -> None:
 
 
 def test_everybody_gets_an_answer_soon(story: Story) -> None:
-    calls = [call for call in story.during() if call.kind != CONTROL]
-    # A call that needs no dependency takes 20 ms at most, unless the machine is busy; one that does waits for the
-    # processor three times: when it comes, when its deadline is over, when it is answered.
-    machine_s = max(0, p99_s([call for call in story.during() if call.kind == CONTROL]) - 0.02)
-
-    assert len(calls) > 100
-    assert p99_s(calls) < 0.3 + 3 * machine_s
+    assert len(story.during()) > 100
+    assert p99_s(story.during()) < allowed_s(story)
     assert {call.status for call in story.during()} <= {200, 201, 202, 503}
     assert NO_ANSWER not in {call.status for call in story.calls}
 
@@ -94,3 +92,31 @@ def test_all_returns_without_a_herd(story: Story) -> None:
     assert everybody <= everybody_before + DEAD
     # What was begun while the server was frozen is answered by it at once, however dead.
     assert 0 < story.sessions_in_a_second() <= 2 * POOL
+
+
+@pytest.mark.usefixtures("story")
+def test_metrics_count_what_the_breaker_did(quick_stack: RunningStack) -> None:
+    text = httpx.get(f"{quick_stack.url('inventory-api-metrics')}/metrics", trust_env=False).text
+
+    def counted(series: str) -> float:
+        (line,) = (line for line in text.splitlines() if line.startswith(series))
+        return float(line.split()[-1])
+
+    assert counted('inventory_breaker_changes_total{dependency="postgresql",state="OPEN"}') >= 1
+    assert counted('inventory_breaker_changes_total{dependency="postgresql",state="HALF_OPEN"}') >= 1
+    assert counted('inventory_breaker_changes_total{dependency="postgresql",state="CLOSED"}') >= 1
+    assert counted('inventory_breaker_refused_total{dependency="postgresql"}') >= 1
+    assert counted('inventory_breaker_state{dependency="postgresql",state="CLOSED"}') == 1
+
+
+@pytest.mark.usefixtures("story")
+def test_status_shows_each_breaker(
+    quick_stack: RunningStack, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("RESILIENCE_STACK_DIR", str(quick_stack.root))
+
+    assert run(["status", "--json"]) == 0
+
+    dependencies = json.loads(capsys.readouterr().out)["level"]["dependencies"]
+    shown = {name: list(seen["breakers"].values()) for name, seen in dependencies.items()}
+    assert shown == {name: ["CLOSED"] for name in ("openai", "postgresql", "redis", "s3")}
