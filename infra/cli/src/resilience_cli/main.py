@@ -11,6 +11,7 @@ import structlog
 import typer
 
 from .commands import audit, chaos, keys, policy, topics
+from .commands.backup import backup, restore
 from .commands.doctor import doctor
 from .commands.down import down
 from .commands.smoke import smoke
@@ -28,7 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (up, down, status, watch, tail, smoke, doctor):
+for command in (up, down, status, watch, tail, smoke, doctor, backup, restore):
     app.command(epilog=EXIT_CODES)(command)
 app.add_typer(audit.app, name="audit")
 app.add_typer(chaos.app, name="chaos")

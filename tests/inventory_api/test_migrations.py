@@ -1,0 +1,54 @@
+"""The schema's history on a database with data: down to each revision, and up again."""
+
+from __future__ import annotations
+
+import asyncpg
+
+from inventory_api.migrations import newest_revision
+from resilience_cli.stack import run_apart
+from tests.inventory_api.databases import migrate
+
+FILL = """
+    INSERT INTO locations (code, code_fold, name, kind) VALUES ('shop', 'shop', 'Shop', 'store');
+    INSERT INTO skus (sku, sku_fold, name, safety_stock, reorder_point, unit_cost)
+    VALUES ('0017', '0017', 'Tee', 0, 9, 2.5), ('ABC', 'abc', 'Mug', 0, 0, NULL);
+    INSERT INTO stock_levels (sku_id, location_id, on_hand, safety_stock, reorder_point, ledger_sequence)
+    SELECT id, 1, 7, 0, reorder_point, 1 FROM skus;
+    INSERT INTO ledger (level_id, sequence, delta, before, after, reason, actor, occurred_at)
+    SELECT id, 1, 7, 0, 7, 'RECEIPT', 'me', now() FROM stock_levels;
+    INSERT INTO imports (id, state, mode, dry_run, actor, sha256)
+    VALUES (gen_random_uuid(), 'applied', 'atomic', false, 'me', 'x');
+"""
+STOCK = """
+    SELECT s.sku, l.on_hand, g.delta, g.actor FROM stock_levels l JOIN skus s ON s.id = l.sku_id
+    JOIN ledger g ON g.level_id = l.id ORDER BY s.sku
+"""
+
+
+async def execute(url: str, statement: str) -> list[tuple[object, ...]]:
+    connection = await asyncpg.connect(url)
+    try:
+        if statement.lstrip().startswith("SELECT"):
+            return [tuple(row) for row in await connection.fetch(statement)]
+        await connection.execute(statement)
+        return []
+    finally:
+        await connection.close()
+
+
+def test_down_and_up_keeps_the_stock_and_its_ledger(database_url: str) -> None:
+    migrate(database_url)
+    run_apart(execute(database_url, FILL))
+    stock = run_apart(execute(database_url, STOCK))
+
+    migrate(database_url, "0001")
+    assert run_apart(execute(database_url, STOCK)) == stock
+    migrate(database_url)
+
+    assert run_apart(execute(database_url, STOCK)) == stock == [("0017", 7, 7, "me"), ("ABC", 7, 7, "me")]
+    assert run_apart(execute(database_url, "SELECT version_num FROM alembic_version")) == [
+        (newest_revision(),)
+    ]
+    assert run_apart(execute(database_url, "SELECT count(*) FROM low_stock")) == [(1,)]
+    migrate(database_url, "base")
+    assert run_apart(execute(database_url, "SELECT to_regclass('skus')")) == [(None,)]
