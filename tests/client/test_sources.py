@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -116,38 +116,45 @@ async def test_a_service_that_is_away_at_first_is_found_later(bus: MemoryBus, tm
         assert feed.level is Level.LIMITED
 
 
-async def test_a_stream_that_says_nonsense_is_left_and_tried_again() -> None:
-    async with served(b'event: state\ndata: {"scope": 3}\n\n') as (url, asked):
-        source = SseSource(url)
-        async with LevelFeed(source) as feed:
-            await until(lambda: asked() >= 2)
-            assert feed.level is None
+async def test_after_an_event_that_cannot_be_applied_everything_is_asked_for_anew() -> None:
+    """Bug row 15 (unleash-node-sdk 797): one change that was not applied must not leave it silently wrong."""
+    first = b"id: a-1\nevent: new-kind\ndata: {}\n\n"
+    broken = first + b'id: a-2\nevent: state\ndata: {"scope": 3}\n\n'
+    async with served(broken) as (url, asked), LevelFeed(SseSource(url)) as feed:
+        await until(lambda: len(asked) >= 2)
+        assert feed.level is None
+    async with served(first, end=True) as (url, resumed), LevelFeed(SseSource(url)):
+        await until(lambda: len(resumed) >= 2)
+
+    assert "last-event-id" not in asked[1]
+    assert "last-event-id: a-1" in resumed[1]
 
 
 async def test_a_half_open_stream_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """Bug row 14 (unleash-edge 1583): a connection that brings nothing is not one."""
     monkeypatch.setattr("resilience_client.sse.SILENCE_S", 0.2)
     async with served(b"") as (url, asked), LevelFeed(SseSource(url)):
-        await until(lambda: asked() >= 2)
+        await until(lambda: len(asked) >= 2)
 
 
 @asynccontextmanager
-async def served(body: bytes) -> AsyncIterator[tuple[str, Callable[[], int]]]:
-    """Serve a stream that sends this and then nothing, without an end."""
-    asked = 0
+async def served(body: bytes, *, end: bool = False) -> AsyncIterator[tuple[str, list[str]]]:
+    """Serve a stream that sends this and then nothing, or its end; give the heads of the requests."""
+    asked: list[str] = []
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        nonlocal asked
-        asked += 1
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n" + body)
+        asked.append((await reader.readuntil(b"\r\n\r\n")).decode().lower())
+        writer.write(
+            b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n" + body
+        )
         await writer.drain()
-        await reader.read()
+        if not end:
+            await reader.read()
         writer.close()
 
     server = await asyncio.start_server(answer, "127.0.0.1", 0)
     async with server:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", lambda: asked
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", asked
 
 
 def guide_app(url: str) -> tuple[FastAPI, LevelFeed]:

@@ -351,3 +351,36 @@ async def test_ten_thousand_flags_are_answered_without_holding_up_the_others(
     assert len(first.json()["flags"]) == 10_034
     assert asked.result().status_code == 200
     assert meanwhile >= 1
+
+
+async def test_a_context_of_nearly_a_megabyte_is_read(replica: Replica) -> None:
+    context = {"targetingKey": "u", "basket": [{"sku": f"{n:08}", "n": n} for n in range(30_000)]}
+    body = json.dumps({"context": context}).encode()
+
+    assert 900_000 < len(body) < 1024 * 1024
+    assert (await replica.client.post(BULK, content=body)).status_code == 200
+
+
+async def test_replicas_give_the_same_bytes_to_the_same_caller(bus: MemoryBus, tmp_path: Path) -> None:
+    await tell(bus, current(Level.LIMITED))
+    context = {"context": {"targetingKey": "u", "tier": "gold"}}
+    async with (
+        running(bus, tmp_path / "1", "flags-1", boot="1", policy=POLICY) as one,
+        running(bus, tmp_path / "2", "flags-2", boot="2", policy=POLICY) as other,
+    ):
+        for held in (None, FeatureState.DISABLED):
+            if held:
+                await tell(bus, hold_set(held, set_at=datetime.now(UTC), target="shop.express"))
+            answers = []
+            for replica in (one, other):
+                await replica.until_ready()
+                async with asyncio.timeout(10):
+                    while True:
+                        answer = await replica.client.post(BULK, json=context)
+                        shown = flags_of(answer.json())["shop.express"]["value"]
+                        if shown is (held is None):
+                            break
+                answers.append(answer)
+
+            assert answers[0].content == answers[1].content
+            assert answers[0].headers["ETag"] == answers[1].headers["ETag"]

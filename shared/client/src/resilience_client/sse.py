@@ -75,9 +75,10 @@ class SseSource:
     def _take(self, event: ServerSentEvent, feed: LevelFeed) -> None:
         if event.retry:
             self._told_retry_s = event.retry / 1000
+        resume_at, self._last_id = self._last_id, ""
         apply(event.event, json.loads(event.data), feed)
-        # Only what was applied counts as seen.
-        self._last_id = event.id or self._last_id
+        # Only what was applied counts as seen; after what was not, everything is asked for anew.
+        self._last_id = event.id or resume_at
         self._heard += 1
         feed.heard()
 
