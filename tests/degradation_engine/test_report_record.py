@@ -91,36 +91,31 @@ AWKWARD: list[Any] = [
     "2026-03-01T12:00Z",
     1772366400,
 ]
-PLACES = st.sampled_from(
-    [
-        ("scope",),
-        ("dependency",),
-        ("observer",),
-        ("boot",),
-        ("sequence",),
-        ("observed_at",),
-        ("probe",),
-        ("breaker",),
-        ("new_field",),
-        ("probe", "interval_s"),
-        ("probe", "retry_after_s"),
-        ("probe", "recent"),
-        ("probe", "recent", 0, "outcome"),
-        ("probe", "recent", 1, "latency_ms"),
-        ("probe", "recent", 2, "at"),
-        ("breaker", "state"),
-        ("breaker", "failure_rate"),
-        ("breaker", "slow_rate"),
-        ("breaker", "interval_s"),
-    ]
-)
+PLACES: list[tuple[str | int, ...]] = [
+    ("scope",),
+    ("dependency",),
+    ("observer",),
+    ("boot",),
+    ("sequence",),
+    ("observed_at",),
+    ("probe",),
+    ("breaker",),
+    ("new_field",),
+    ("probe", "interval_s"),
+    ("probe", "retry_after_s"),
+    ("probe", "recent"),
+    ("probe", "recent", 0, "outcome"),
+    ("probe", "recent", 1, "latency_ms"),
+    ("probe", "recent", 2, "at"),
+    ("breaker", "state"),
+    ("breaker", "failure_rate"),
+    ("breaker", "slow_rate"),
+    ("breaker", "interval_s"),
+]
 ANY = st.sampled_from(AWKWARD) | st.floats() | st.integers() | st.text(max_size=3)
 
 
-@given(st.sampled_from([PROBE, BREAKER]), st.lists(st.tuples(PLACES, ANY), min_size=1, max_size=2))
-def test_whatever_is_read_without_models_the_codec_reads_the_same(
-    encoded: Any, changes: list[tuple[tuple[str | int, ...], Any]]
-) -> None:
+def changed(encoded: Any, changes: list[tuple[tuple[str | int, ...], Any]]) -> Message:
     data = json.loads(encoded.value)
     for path, value in changes:
         inner = data
@@ -131,8 +126,26 @@ def test_whatever_is_read_without_models_the_codec_reads_the_same(
             inner = found
         if isinstance(inner, dict):
             inner[path[-1]] = value
+    return record(json.dumps(data).encode(), encoded.headers)
 
-    reads_as_the_codec(record(json.dumps(data).encode(), encoded.headers))
+
+@given(
+    st.sampled_from([PROBE, BREAKER]),
+    st.lists(st.tuples(st.sampled_from(PLACES), ANY), min_size=1, max_size=2),
+)
+def test_whatever_is_read_without_models_the_codec_reads_the_same(
+    encoded: Any, changes: list[tuple[tuple[str | int, ...], Any]]
+) -> None:
+    reads_as_the_codec(changed(encoded, changes))
+
+
+@pytest.mark.parametrize("encoded", [PROBE, BREAKER], ids=["probe", "breaker"])
+@pytest.mark.parametrize("place", PLACES, ids=repr)
+def test_every_awkward_value_in_every_place_is_read_as_the_codec_reads_it(
+    encoded: Any, place: tuple[str | int, ...]
+) -> None:
+    for value in AWKWARD:
+        reads_as_the_codec(changed(encoded, [(place, value)]))
 
 
 @given(st.data())

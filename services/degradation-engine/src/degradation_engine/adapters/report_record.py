@@ -35,6 +35,8 @@ BRACKETS = 20
 """A report has 15; more may be nested too deeply for the codec."""
 TOO_EXACT = re.compile(rb"\.\d{7,}[Zz+-]")
 """A time beyond microseconds, which msgspec rounds and the codec cuts."""
+FIRST_YEAR, LAST_YEAR = b"0001-", b"9999-"
+"""Their edges may lie outside what UTC can say, which the codec refuses."""
 
 Time = Annotated[datetime, Meta(tz=True)]
 Interval = Annotated[float, Meta(gt=0, le=3600)]
@@ -116,6 +118,8 @@ def _is_plain(value: bytes) -> bool:
         and b"\\" not in value
         and value.count(b"[") + value.count(b"{") <= BRACKETS
         and TOO_EXACT.search(value) is None
+        and FIRST_YEAR not in value
+        and LAST_YEAR not in value
     )
 
 
