@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from resilience_guards import RetryBudget
 from tests.bench.guards_overload import Server
 
 
@@ -14,3 +15,11 @@ def test_goodput_at_four_times_capacity_stays_above_nine_tenths() -> None:
 
 def test_without_guards_it_collapses() -> None:
     assert Server(4.0, 5, length_s=15.0).run().goodput() < 0.05
+
+
+def test_retries_within_a_budget_let_a_standstill_pass_and_others_never_do() -> None:
+    kept = Server(0.7, 5, length_s=30.0).storm(RetryBudget()).run()
+    storm = Server(0.7, 5, length_s=30.0).storm(None).run()
+
+    assert kept.goodput() > 0.9 * 0.7
+    assert storm.goodput() < 0.05
