@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from resilience_guards import RetryBudget
 from tests.bench.guards_overload import Server
+from tests.bench.guards_places import Shop, bulkhead, open_door, single_flight
 
 
 def test_goodput_at_four_times_capacity_stays_above_nine_tenths() -> None:
@@ -23,3 +24,19 @@ def test_retries_within_a_budget_let_a_standstill_pass_and_others_never_do() -> 
 
     assert kept.goodput() > 0.9 * 0.7
     assert storm.goodput() < 0.05
+
+
+async def test_behind_a_bulkhead_goodput_stays_above_nine_tenths() -> None:
+    guarded, unguarded = Shop(bulkhead), Shop(open_door)
+    await guarded.run(2.0)
+    await unguarded.run(2.0)
+
+    assert guarded.goodput(2.0) > 0.9
+    assert unguarded.goodput(2.0) < 0.1
+
+
+async def test_who_joins_a_flight_is_answered_in_time() -> None:
+    joined = Shop(single_flight)
+    await joined.run(2.0)
+
+    assert joined.answered() > 0.95
