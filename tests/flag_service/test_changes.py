@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -471,3 +471,18 @@ async def test_a_hold_ends_once_and_within_a_second_though_the_clock_is_set(
     assert took_s < 1
     assert (shown["state"], shown["hold"]) == ("ENABLED", None)
     assert [entry.action for entry in audited(bus)] == ["hold.set", "hold.expire"]
+
+
+async def test_an_end_with_another_offset_is_kept_in_utc_and_a_duration_needs_no_zone(
+    replica: Replica,
+) -> None:
+    """Bug row 12 (PostHog 54979): shown in one time zone, done in another."""
+    ends = (datetime.now(UTC) + timedelta(hours=2)).replace(microsecond=0)
+    local = ends.astimezone(timezone(timedelta(hours=5, minutes=30))).isoformat()
+
+    by_time = (await replica.put(HELD, state="DISABLED", expires_at=local)).json()
+    by_length = (await replica.put("analytics.reports", state="DISABLED", expires_in_s=60)).json()
+
+    assert by_time["expires_at"] == ends.strftime("%Y-%m-%dT%H:%M:%S.000Z")
+    left = datetime.fromisoformat(by_length["expires_at"]) - datetime.now(UTC)
+    assert timedelta(seconds=50) < left <= timedelta(seconds=60)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from flag_service.domain.ring import FrameKind
 from flag_service.http import hub as hub_module
 from resilience_contracts import Level, LevelState, Topic, VersionPart
 from resilience_runtime import MemoryBus, serving
@@ -153,6 +155,7 @@ async def test_a_client_that_left_is_forgotten(replica: Replica) -> None:
 async def test_a_client_that_does_not_read_is_dropped_and_hurts_nobody(
     bus: MemoryBus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Bug row 14 (unleash-edge 1583, harper 2747, taskplane 664): half-open streams that pile up."""
     monkeypatch.setattr(hub_module, "SEND_TIMEOUT_S", 0.3)
     monkeypatch.setattr(serving, "UNREAD_S", 1.0)
     await tell(bus, current(Level.OPTIMAL))
@@ -245,3 +248,23 @@ async def test_a_change_that_history_already_had_is_not_told_again(replica: Repl
         await tell(bus, level_changed().model_copy(update={"version": VersionPart(epoch=1, counter=3)}))
 
         assert (await stream.next("change"))[1]["version"]["counter"] == 3
+
+
+async def test_heartbeats_and_changes_at_once_never_mix_on_the_wire(replica: Replica) -> None:
+    """Bug row 17 (go-feature-flag 5469): a ping and a broadcast wrote to one connection at once."""
+    hub, text = replica.service.hub, json.dumps({"x": "y" * 5_000})
+    async with listening(replica) as stream:
+        await stream.next("snapshot")
+
+        async def send(number: int) -> None:
+            if number % 2:
+                hub.mention(FrameKind.HEARTBEAT, "default", text)
+            else:
+                hub.publish(FrameKind.CHANGE, "default", text)
+            await asyncio.sleep(0)
+
+        await asyncio.gather(*(send(number) for number in range(60)))
+        found = [await stream.next() for _ in range(60)]
+
+    assert all(data == {"x": "y" * 5_000} for _, data in found)
+    assert sorted({kind for kind, _ in found}) == ["change", "heartbeat"]

@@ -375,6 +375,7 @@ async def delivering(clock: ManualClock, changes: list[LevelChanged]) -> AsyncIt
 async def test_an_outage_of_three_days_is_survived_and_every_attempt_sends_the_same_bytes(
     receiver: Receiver,
 ) -> None:
+    """Bug of better-auth 8844: signed once, later attempts were refused as too old."""
     began = datetime.now(UTC)
     clock = ManualClock(began)
     receiver.answer = "502 Bad Gateway"

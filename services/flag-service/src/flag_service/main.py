@@ -179,7 +179,18 @@ def assemble(settings: Settings, policy: Policy, outside: Outside) -> Service:
     app.include_router(Console(board, history, changes, clock, console_environment()).router())
     app.mount("/static", static_files())
     metrics = build_registry(METRICS)
-    watch(metrics, switchboard=board, reader=state_reader, hub=hub, desk=desk, gate=gate, clock=clock)
+    watch(
+        metrics,
+        switchboard=board,
+        reader=state_reader,
+        hub=hub,
+        desk=desk,
+        gate=gate,
+        courier=courier,
+        subscriptions=subscriptions,
+        lease=outside.lease,
+        clock=clock,
+    )
     return Service(
         app=app,
         hub=hub,

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from flag_service.adapters.lease import Lease
+from flag_service.application.courier import Courier
 from flag_service.application.desk import HoldDesk
+from flag_service.application.subscriptions import Subscriptions
 from flag_service.domain.switchboard import Switchboard
+from flag_service.domain.webhooks import Condition
 from flag_service.http.hub import Hub
 from flag_service.http.limits import Gate
 from resilience_contracts import LevelView
@@ -31,6 +35,13 @@ HOLD_CHANGES = Metric(
 )
 
 RATE_LIMITED = Metric("flag_rate_limited_total", Kind.COUNTER, "Requests refused as too many of one caller.")
+WEBHOOK_ATTEMPTS = Metric(
+    "flag_webhook_attempts_total", Kind.COUNTER, "Deliveries of webhooks tried here.", ("outcome",)
+)
+WEBHOOKS_FAILING = Metric(
+    "flag_webhooks_failing", Kind.GAUGE, "Subscriptions whose last delivery failed, or that were given up."
+)
+LEADS = Metric("flag_leads", Kind.GAUGE, "1 on the replica that delivers webhooks.")
 
 METRICS = (
     LEVEL_RANK,
@@ -43,6 +54,9 @@ METRICS = (
     POLICY_DIFFERS,
     HOLD_CHANGES,
     RATE_LIMITED,
+    WEBHOOK_ATTEMPTS,
+    WEBHOOKS_FAILING,
+    LEADS,
 )
 
 
@@ -54,6 +68,9 @@ def watch(
     hub: Hub,
     desk: HoldDesk,
     gate: Gate,
+    courier: Courier,
+    subscriptions: Subscriptions,
+    lease: Lease,
     clock: Clock,
 ) -> None:
     """Let each scrape read the figures where they are."""
@@ -68,6 +85,13 @@ def watch(
         age_s = reader.last_record_age_s()
         return -1.0 if age_s is None else age_s
 
+    def failing() -> float:
+        progress = (subscriptions.progress(one.id) for one in subscriptions.all())
+        return float(sum(bool(p.failing_since or p.condition is not Condition.ACTIVE) for p in progress))
+
+    metrics.watch(WEBHOOK_ATTEMPTS, lambda: {(key,): float(n) for key, n in courier.attempts.items()})
+    metrics.watch(WEBHOOKS_FAILING, failing)
+    metrics.watch(LEADS, lambda: float(lease.held))
     metrics.watch(LEVEL_RANK, lambda: {(level.scope,): float(level.level) for level in levels()})
     metrics.watch(STALE_SCOPES, lambda: float(sum(level.stale for level in levels())))
     metrics.watch(HOLDS, lambda: float(sum(len(p.holds) for p in switchboard.pictures(clock.now()))))
