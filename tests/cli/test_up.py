@@ -133,6 +133,27 @@ def test_a_broken_database_directory_is_named(command: Command) -> None:
     assert_one_line(refused.returncode, refused.stderr, "is not a PostgreSQL data directory", "move ")
 
 
+@pytest.mark.parametrize("path", ["keys/postgresql.password", "keys/operator.key", "keys"])
+def test_a_damaged_secret_is_named(command: Command, path: str) -> None:
+    damaged = command.root / path
+    damaged.parent.mkdir(parents=True)
+    damaged.write_bytes(b"\xff\xfe")
+
+    refused = command.up("postgresql", "redis")
+
+    assert_one_line(refused.returncode, refused.stderr, f"{damaged}", "is damaged", "start anew")
+    assert owned_by(command.root) == []
+
+
+def test_what_nobody_thought_of_in_the_directory_ends_the_start_with_a_remedy(command: Command) -> None:
+    (command.root / "chaos" / "redis" / "in the way").mkdir(parents=True)
+
+    refused = command.up(*PARTS)
+
+    assert_one_line(refused.returncode, refused.stderr, "cannot start", "move it away and start anew")
+    assert owned_by(command.root) == []
+
+
 def test_a_first_start_without_network_says_so(command: Command, tmp_path: Path) -> None:
     nowhere = "http://127.0.0.1:9"
 

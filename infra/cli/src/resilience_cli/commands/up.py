@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
@@ -106,14 +106,20 @@ class Session:
                 stack.start(lines.done)
                 for name, act in self._afterwards(stack.ports).items():
                     lines.attempt(name, act)
-        except StackError as error:
+        except Exception as error:  # noqa: BLE001 - the end of a thread: what escapes here nobody would see
             if not self._stopping.is_set():
-                self._error = error
+                self._error = error if isinstance(error, StackError) else self._damaged(error)
             return
         stack.set_ready()
         out.print(f"\n[bold green]Ready[/] after {time.monotonic() - began:.1f} s\n")
         print_addresses(stack.ports, self.place.root)
         out.print(f"\nCtrl-C stops everything; data stays in {escape(str(self.place.root))}", soft_wrap=True)
+
+    def _damaged(self, error: Exception) -> StackError:
+        return StackError(
+            f"the stack cannot start ({type(error).__name__}: {error})",
+            f"if {self.place.root} was changed by hand, move it away and start anew",
+        )
 
     def _afterwards(self, ports: Ports) -> dict[str, Callable[[], None]]:
         """Return what makes a running system one that has something to show."""
@@ -146,13 +152,15 @@ class Session:
 
 @contextmanager
 def _owned_directory(root: Path) -> Iterator[bool]:
-    try:
-        with owned(root) as mine:
-            yield mine
-    except OSError as error:
-        raise StackError(
-            f"{root} cannot be used ({error.strerror})", "set RESILIENCE_STACK_DIR to a directory of yours"
-        ) from error
+    with ExitStack() as held:
+        try:
+            mine = held.enter_context(owned(root))
+        except OSError as error:
+            raise StackError(
+                f"{root} cannot be used ({error.strerror})",
+                "set RESILIENCE_STACK_DIR to a directory of yours",
+            ) from error
+        yield mine
 
 
 def _greet_the_first(root: Path) -> None:
