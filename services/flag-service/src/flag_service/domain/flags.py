@@ -6,7 +6,7 @@ Every feature gives two flags, a boolean named like it and a string `<key>.mode`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 
 from resilience_contracts import FeatureState, FeatureView, Policy, PolicyError, format_time
@@ -14,7 +14,7 @@ from resilience_contracts.flag import MODE_SUFFIX
 
 from .evaluation import Context, Evaluation, Failure, Metadata, Reason, TargetingKeyMissingError
 from .picture import Picture
-from .retailer_flag import RetailerFlag, Stand, Surroundings
+from .retailer_flag import RetailerFlag, Surroundings
 from .targeting import Choice
 
 LEVEL_FLAG = "system.level"
@@ -22,6 +22,9 @@ RANK_FLAG = "system.level.rank"
 UNKNOWN_VARIANT = "unknown"
 VARIANTS = {state: state.value.lower() for state in FeatureState}
 
+Known = dict[str, Choice]
+"""Choices that were made for one caller already, of flags that need others."""
+Way = Callable[[Context, Known], Choice]
 Rule = Callable[[Picture, Metadata], Evaluation]
 """Answers a flag that is the same for every caller; given what every flag's metadata says of the level."""
 
@@ -55,9 +58,9 @@ class FlagCatalogue:
         """Say whether two callers may get different answers from one picture."""
         return key in self._contextual
 
-    def keys(self) -> list[str]:
-        """Return every flag, in the catalogue's order: those that are the same for every caller come first."""
-        return [*self.rules, *sorted(self.own, key=self.depends_on_caller)]
+    def __iter__(self) -> Iterator[str]:
+        """Go through every flag's key; those that are the same for every caller come first."""
+        return iter((*self.rules, *sorted(self.own, key=self.depends_on_caller)))
 
     def _add(self, key: str, rule: Rule) -> None:
         if key in self.rules:
@@ -73,8 +76,7 @@ class Sheet:
         self.picture = picture
         self._of_level = _level_metadata(picture)
         self._surroundings = Surroundings.of(picture)
-        self._fixed: dict[str, Evaluation] = {}
-        self._stands: dict[str, Stand] = {}
+        self._ways: dict[str, Way] = {}
         self._chosen: dict[Choice, Evaluation] = {}
 
     def evaluate(self, key: str, context: Context) -> Evaluation:
@@ -88,41 +90,56 @@ class Sheet:
 
     def evaluate_all(self, context: Context) -> Iterator[Evaluation | Failure]:
         """Answer every flag, in the catalogue's order."""
-        return self.answers(self.catalogue.keys(), context)
+        return self.answers(self.catalogue, context)
 
-    def answers(self, keys: list[str], context: Context) -> Iterator[Evaluation | Failure]:
+    def answers(self, keys: Iterable[str], context: Context) -> Iterator[Evaluation | Failure]:
         """Answer some flags, each by itself: one that cannot be answered does not spoil the others."""
-        known: dict[str, Evaluation] = {}
+        known: Known = {}
+        chosen, ways = self._chosen, self._ways
         for key in keys:
+            way = ways.get(key) or self._way(key)
             try:
-                yield self._evaluate(key, context, known)
+                choice = way(context, known)
             except TargetingKeyMissingError as error:
                 yield Failure(key, str(error))
+                continue
+            yield chosen.get(choice) or self._answer(key, choice)
 
-    def _evaluate(self, key: str, context: Context, known: dict[str, Evaluation]) -> Evaluation:
+    def _evaluate(self, key: str, context: Context, known: Known) -> Evaluation:
+        choice = (self._ways.get(key) or self._way(key))(context, known)
+        return self._chosen.get(choice) or self._answer(key, choice)
+
+    def _way(self, key: str) -> Way:
+        """Return how a flag comes to its choice in this picture; what is the same for all is settled here."""
         flag = self.catalogue.own.get(key)
-        if flag is None:
-            return self._fix(key)
-        if flag.prerequisites and key in known:
-            return known[key]
-        stand = self._stands.get(key)
-        if stand is None:
-            stand = self._stands[key] = flag.stand(self._surroundings)
-        if stand.needs_others:
-            choice = flag.choose(context, stand, lambda other: self._evaluate(other, context, known).variant)
-        else:
-            choice = stand.taken or flag.targeting.choose(context)
-        evaluation = self._chosen.get(choice)
-        if evaluation is None:
-            evaluation = self._chosen[choice] = self._of_choice(flag, choice)
-        if flag.prerequisites:
-            known[key] = evaluation
-        return evaluation
+        way = _always(self._fix(key)) if flag is None else self._own_way(flag)
+        self._ways[key] = way
+        return way
 
-    def _fix(self, key: str) -> Evaluation:
-        if key not in self._fixed:
-            self._fixed[key] = self.catalogue.rules[key](self.picture, self._of_level)
-        return self._fixed[key]
+    def _own_way(self, flag: RetailerFlag) -> Way:
+        stand, choose = flag.stand(self._surroundings), flag.targeting.choose
+        if not stand.needs_others:
+            taken = stand.taken
+            return _always(taken) if taken else lambda context, _: choose(context)
+
+        def with_others(context: Context, known: Known) -> Choice:
+            if flag.key not in known:
+                known[flag.key] = flag.choose(
+                    context, stand, lambda other: self._evaluate(other, context, known).variant
+                )
+            return known[flag.key]
+
+        return with_others
+
+    def _answer(self, key: str, choice: Choice) -> Evaluation:
+        self._chosen[choice] = self._of_choice(self.catalogue.own[key], choice)
+        return self._chosen[choice]
+
+    def _fix(self, key: str) -> Choice:
+        evaluation = self.catalogue.rules[key](self.picture, self._of_level)
+        choice = Choice(key, evaluation.variant, evaluation.reason, "", "")
+        self._chosen[choice] = evaluation
+        return choice
 
     def _of_choice(self, flag: RetailerFlag, choice: Choice) -> Evaluation:
         metadata: Metadata = {"because": choice.because, "detail": choice.detail, **self._of_level}
@@ -130,6 +147,10 @@ class Sheet:
         if hold is not None:
             metadata |= _held(hold.hold_id, hold.expires_at)
         return Evaluation(flag.key, flag.values[choice.variant], choice.reason, choice.variant, metadata)
+
+
+def _always(choice: Choice) -> Way:
+    return lambda _context, _known: choice
 
 
 def _contextual(flags: dict[str, RetailerFlag]) -> frozenset[str]:

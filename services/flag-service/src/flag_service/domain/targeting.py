@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from bisect import bisect_right
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -105,7 +105,10 @@ def _tests(condition: Condition) -> Iterable[Test]:
     yield from _number_tests(condition)
 
 
-def _one_of(values: Iterable[object]) -> Test:
+def _one_of(values: Collection[object]) -> Test:
+    if all(isinstance(value, str) for value in values):
+        texts = frozenset(values)
+        return lambda value: isinstance(value, str) and value in texts
     wanted = frozenset(map(_typed, values))
     return lambda value: isinstance(value, str | int | float) and _typed(value) in wanted
 

@@ -32,7 +32,7 @@ class RenderedSheet:
         self._same_for_all: Document | None = None
         self._runs = [
             (depends, list(keys))
-            for depends, keys in groupby(sheet.catalogue.keys(), sheet.catalogue.depends_on_caller)
+            for depends, keys in groupby(sheet.catalogue, sheet.catalogue.depends_on_caller)
         ]
 
     def one(self, key: str, context: Context) -> bytes:
