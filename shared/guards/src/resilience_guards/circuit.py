@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from math import inf, nextafter
 from random import Random
 
 from .advice import STRETCH, Advice, Adviser
@@ -82,7 +83,7 @@ class Circuit:
         now_s = self._clock()
         if era.admits_all:
             return Permit(era, now_s)
-        if era.sealed and now_s <= era.ends_s:
+        if now_s <= era.sealed_s:
             era.window.not_permitted += 1
             self._refused_total += 1
             raise CallNotPermitted(self.name, OPEN, era.ends_s - now_s or _TICK_S)
@@ -97,7 +98,7 @@ class Circuit:
         now_s = self._clock()
         if era.admits_all:
             return Permit(era, now_s)
-        permit = None if era.sealed and now_s <= era.ends_s else self._take_place(now_s)
+        permit = None if now_s <= era.sealed_s else self._take_place(now_s)
         if permit is None:
             self._era.window.not_permitted += 1
             self._refused_total += 1
@@ -256,7 +257,8 @@ class Circuit:
     def _enter(self, state: State, cause: Cause, now_s: float, for_s: float | None = None) -> Era:
         previous = self._era.state
         era = self._era = next_era(self._era, state, self.settings, self._rng, now_s=now_s, wait_s=for_s)
-        era.sealed = state is OPEN and self._adviser is None and not self._on_time
+        if state is OPEN and self._adviser is None:
+            era.sealed_s = nextafter(era.ends_s, -inf) if self._on_time else era.ends_s
         if previous is not state:
             self._tell(EventKind.TRANSITION, previous, cause, now_s)
         return self._era  # a listener may have moved it on
@@ -272,14 +274,12 @@ class Circuit:
         return era.began_s + (era.ends_s - era.began_s) * STRETCH[advice]
 
     def _retry_after_s(self, era: Era, now_s: float) -> float:
-        if era.admits_all:
+        if era.admits_all or (era.state is HALF_OPEN and era.free):
             return 0.0
         if era.state is OPEN:
-            left_s = (era.ends_s if era.sealed else self._wait_end_s(era)) - now_s
+            left_s = self._wait_end_s(era) - now_s
             return left_s or _TICK_S if left_s >= 0 else 0.0
         if era.state is HALF_OPEN:
-            if era.free:
-                return 0.0
             place_s = min(era.leases.values(), default=era.ends_s) - now_s
             return max(0.0, min(place_s, self.settings.open_wait_s))
         return self.settings.open_wait_cap_s

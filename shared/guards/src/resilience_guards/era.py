@@ -21,7 +21,7 @@ class Era:
         ends_s: in OPEN when the wait is over, in HALF_OPEN its limit.
         needed: calls from which rates are known.
         openings: in a row, without closing between.
-        sealed: OPEN, and nothing but its wait can end it.
+        sealed_s: in OPEN the last moment at which its wait alone refuses every call; before all time otherwise.
         free: places left in HALF_OPEN.
         leases: calls under way in HALF_OPEN, and until when each holds its place.
         told: kinds of exceeded rates already told of.
@@ -34,7 +34,7 @@ class Era:
     needed: int
     openings: int = 0
     ends_s: float = inf
-    sealed: bool = False
+    sealed_s: float = -inf
     free: int = 0
     leases: dict[Permit, float] = field(default_factory=dict)
     told: set[str] = field(default_factory=set)
