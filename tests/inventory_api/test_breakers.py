@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
 from itertools import pairwise
 from random import Random
 
 import pytest
 
-from inventory_api.adapters.breakers import BreakerReports, Identity, Returning, build_breakers
+from inventory_api.adapters import cache
+from inventory_api.adapters.breakers import (
+    BreakerReports,
+    Identity,
+    Returning,
+    build_breakers,
+    deadline_s,
+)
+from inventory_api.adapters.images import Bucket, S3Images
+from inventory_api.adapters.sql.database import Database, Limits, connect
+from inventory_api.adapters.writer import Model, OpenAIWriter
 from resilience_contracts import BreakerState, Encoded, HealthObserved, decode, default_policy
 from resilience_guards import CircuitBreaker, State
 from resilience_runtime import ManualClock
@@ -100,3 +112,54 @@ async def test_one_at_a_time_asks_whether_it_is_back(bench: Bench) -> None:
     assert min(later - sooner for sooner, later in pairwise(asked)) > 0.2
     task.cancel()
     await asyncio.wait({task})
+
+
+@pytest.fixture
+def unused_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port: int = taken.getsockname()[1]
+    return port
+
+
+@pytest.fixture
+async def outside(
+    bench: Bench, unused_port: int
+) -> AsyncIterator[dict[str, Callable[[], Awaitable[object]]]]:
+    """The four clients, each in front of a port where nobody listens."""
+    address = f"127.0.0.1:{unused_port}"
+    breakers, limits = bench.breakers, Limits(1, 1, 1.0, deadline_s(POLICY, "postgresql"))
+    engine = connect(f"postgresql://nobody@{address}/nothing", limits, "test")
+    redis = cache.connect(f"redis://{address}/0", deadline_s(POLICY, "redis"))
+    bucket = Bucket(f"http://{address}", "bucket", "eu-central-1", "key", "secret")
+    model = Model(f"http://{address}/v1", "key", "model")
+    database = Database(engine, breakers["postgresql"], limits)
+    shared = cache.RedisStockCache(redis, breakers["redis"], 900)
+    images = S3Images(bucket, breakers["s3"], deadline_s(POLICY, "s3"))
+    writer = OpenAIWriter(model, breakers["openai"], deadline_s(POLICY, "openai"))
+    yield {
+        "postgresql": database.check,
+        "redis": shared.check,
+        "s3": images.check,
+        "openai": writer.check,
+    }
+    images.close()
+    await shared.close()
+    await writer.close()
+    await database.close()
+
+
+@pytest.mark.parametrize("name", ["postgresql", "redis", "s3", "openai"])
+async def test_each_client_goes_through_its_breaker(
+    bench: Bench, outside: dict[str, Callable[[], Awaitable[object]]], name: str
+) -> None:
+    with contextlib.suppress(Exception):
+        await outside[name]()
+
+    assert {each: breaker.snapshot().failed for each, breaker in bench.breakers.items()} == {
+        each: int(each == name) for each in bench.breakers
+    }
+    bench.breakers[name].force_open()
+    with contextlib.suppress(Exception):
+        await outside[name]()
+    assert bench.breakers[name].snapshot().refused_total == 1
