@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resilience_contracts import Applied, Because, FeatureState, Level, LevelState, Saved, View
+from resilience_contracts.view import ENDS, hold_tombstone
 from tests.contracts.states import NOW, POLICY, hold_set, level_state
 
 AI = "integrations.ai_assistant"
@@ -124,6 +125,34 @@ def test_a_tombstone_ends_a_hold() -> None:
     assert seen.end_hold("default/" + AI) is Applied.CHANGED
     assert seen.end_hold("default/" + AI) is Applied.OLDER
     assert seen.feature("default", AI, NOW).because is Because.LEVEL
+
+
+def test_a_tombstone_does_not_end_an_edit_that_its_writer_has_not_read() -> None:
+    seen, first, edited = view(level_state()), hold_set(version=1), hold_set(version=2)
+    seen.apply_hold(edited)
+
+    late = seen.end_hold(first.key, hold_tombstone(first).headers)
+    after_late = seen.feature("default", AI, NOW).because
+    right = seen.end_hold(first.key, hold_tombstone(edited).headers)
+
+    assert (late, after_late, right) == (Applied.OLDER, Because.HOLD, Applied.CHANGED)
+
+
+@pytest.mark.parametrize("ends", [b"", b"yesterday 1", b"2026-03-01T12:00:00.000Z", b"\xff 1", None])
+def test_a_tombstone_that_does_not_say_what_it_ends_ends_whatever_there_is(ends: bytes | None) -> None:
+    seen = view(level_state())
+    seen.apply_hold(hold_set())
+
+    assert seen.end_hold("default/" + AI, ((ENDS, ends),)) is Applied.CHANGED
+
+
+def test_a_tombstone_of_a_later_edit_ends_an_older_record() -> None:
+    seen = view(level_state())
+    seen.apply_hold(hold_set(version=1))
+
+    ended = seen.end_hold("default/" + AI, hold_tombstone(hold_set(version=2)).headers)
+
+    assert ended is Applied.CHANGED
 
 
 def test_expired_holds_are_listed_until_their_tombstone_comes() -> None:

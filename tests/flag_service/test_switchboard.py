@@ -127,7 +127,7 @@ def test_while_topics_are_read_the_state_of_before_is_served() -> None:
     board.board.start(NOW, first.board.save())
 
     board.board.apply_level(level_state(Level.EMERGENCY, (1, 3)), NOW)
-    board.board.end_hold(hold_set().key, NOW)
+    board.board.end_hold(hold_set().key, (), NOW)
 
     picture = board.board.picture("default", NOW)
     assert picture.level is not None

@@ -66,7 +66,7 @@ def apply_message(view: View, message: Message) -> None:
         BadMessage: it is neither.
     """
     if message.value is None:
-        view.end_hold((message.key or b"").decode(errors="replace"))
+        view.end_hold((message.key or b"").decode(errors="replace"), message.headers)
         return
     try:
         event = decode(message.value, message.headers).event

@@ -6,17 +6,40 @@ and integrators all read features through this one place.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, auto
 
 from pydantic import BaseModel, ConfigDict
 
-from .events import AutomaticFeature, HoldSet, LevelState, hold_key
+from .codec import Encoded
+from .events import AutomaticFeature, HoldSet, LevelState, format_time, hold_key
 from .feature import Because, FeatureState, worst
 from .level import Level, Version
 from .policy import Policy
 from .resolver import resolve_unknown
+from .topics import Topic
+
+Headers = Iterable[tuple[str, bytes | None]]
+ENDS = "ends"
+"""Header of a tombstone: time and version of the record that it ends."""
+
+
+def hold_tombstone(hold: HoldSet) -> Encoded:
+    """Write the record that ends a hold, and not a later edit that its writer has not read yet."""
+    text = f"{format_time(hold.set_at)} {hold.version}"
+    return Encoded(str(Topic.HOLDS), hold.key.encode(), None, ((ENDS, text.encode()),))
+
+
+def _ended(headers: Headers) -> tuple[datetime, int] | None:
+    text = (dict(headers).get(ENDS) or b"").decode(errors="replace")
+    at, _, version = text.partition(" ")
+    try:
+        ended = datetime.fromisoformat(at), int(version)
+    except ValueError:
+        return None
+    return ended if ended[0].tzinfo else None
 
 
 class Applied(Enum):
@@ -98,9 +121,13 @@ class View:
         self._holds[hold.key] = hold
         return Applied.CHANGED
 
-    def end_hold(self, key: str) -> Applied:
-        """Forget the hold of a key; what its tombstone says."""
-        return Applied.OLDER if self._holds.pop(key, None) is None else Applied.CHANGED
+    def end_hold(self, key: str, headers: Headers = ()) -> Applied:
+        """Forget the hold of a key, as its tombstone says; one that was edited since stays."""
+        held, ended = self._holds.get(key), _ended(headers)
+        if held is None or (ended is not None and (held.set_at, held.version) > ended):
+            return Applied.OLDER
+        del self._holds[key]
+        return Applied.CHANGED
 
     def forget_holds(self) -> None:
         """Forget every hold, before the holds topic is read again from its start."""

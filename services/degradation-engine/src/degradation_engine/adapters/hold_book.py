@@ -21,7 +21,7 @@ class HoldBook:
             BadMessage: it cannot be read as a hold.
         """
         if message.value is None:
-            self._view.end_hold((message.key or b"").decode(errors="replace"))
+            self._view.end_hold((message.key or b"").decode(errors="replace"), message.headers)
             return
         try:
             event = decode(message.value, message.headers).event

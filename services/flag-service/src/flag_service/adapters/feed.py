@@ -68,8 +68,8 @@ class Feed:
         scope, _, target = key.partition("/")
         if not scope or not target or "/" in target:
             raise BadMessage("the key of a hold is `scope/target`")
+        self._switchboard.end_hold(key, message.headers, self._clock.now())
         self._endings.end(key, datetime.fromtimestamp(message.timestamp_ms / 1000, UTC))
-        self._switchboard.end_hold(key, self._clock.now())
 
     def _take(self, event: Event, message: Message, source: str) -> None:
         if event.topic != message.topic:

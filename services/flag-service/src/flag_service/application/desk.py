@@ -15,7 +15,8 @@ from flag_service.domain.audit import Action, Deed
 from flag_service.domain.holds import Draft, HoldConflictError, action, difference, plan, tag
 from flag_service.domain.switchboard import Switchboard
 from flag_service.domain.tags import matches
-from resilience_contracts import Encoded, HoldSet, Topic, encode, hold_key, tombstone
+from resilience_contracts import Encoded, HoldSet, encode, hold_key
+from resilience_contracts.view import hold_tombstone
 from resilience_runtime.bus import EventPublisher, PublishError
 from resilience_runtime.clock import Clock
 
@@ -133,14 +134,14 @@ class HoldDesk:
     async def _expire(self, hold: HoldSet) -> None:
         if self._trail.has_expired(hold):
             # Its writer died between the entry and the tombstone: only the latter is missing.
-            await self._publisher.publish(*tombstone(Topic.HOLDS, hold.key))
+            await self._publisher.publish(*hold_tombstone(hold))
             await self._settle_end(hold)
             return
         request = Request(EXPIRY_ACTOR, hold.hold_id)
         await self._end(hold, _deed(Action.EXPIRE, request, EXPIRY_REASON, before=hold, after=None))
 
     async def _end(self, hold: HoldSet, deed: Deed) -> None:
-        await self._store(deed, tombstone(Topic.HOLDS, hold.key))
+        await self._store(deed, hold_tombstone(hold))
         await self._settle_end(hold)
 
     async def _settle_end(self, hold: HoldSet) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 
 from resilience_contracts import Applied, HoldSet, LevelState, Policy, Saved, View, hold_key
+from resilience_contracts.view import Headers
 
 from .picture import Picture, draw
 
@@ -80,15 +81,16 @@ class Switchboard:
         self._settle(self._affected(hold.scope), now)
         return applied
 
-    def end_hold(self, key: str, now: datetime) -> Applied:
-        """Take the tombstone of a hold."""
+    def end_hold(self, key: str, headers: Headers, now: datetime) -> Applied:
+        """Take the tombstone of a hold, with its headers; one that was edited since stays."""
         if not self.caught_up:
-            return self._reading.end_hold(key)
+            return self._reading.end_hold(key, headers)
         record = self._record(key, now)
+        applied = self._view.end_hold(key, headers)
         if record is not None:
             self._ended[key] = record
+        if applied is not Applied.OLDER:
             self._writers.pop(key, None)
-        applied = self._view.end_hold(key)
         self._settle(self._affected(key.partition("/")[0]), now)
         return applied
 

@@ -68,7 +68,7 @@ class LevelFeed:
 
     def _take(self, message: Message) -> Applied:
         if message.value is None and message.topic == Topic.HOLDS:
-            return self._view.end_hold((message.key or b"").decode(errors="replace"))
+            return self._view.end_hold((message.key or b"").decode(errors="replace"), message.headers)
         try:
             event = decode(message.value, message.headers).event
         except (CodecError, UnknownEventError) as error:
