@@ -60,15 +60,25 @@ class Result:
         return not (self.lost or self.doubled or self.unapplied or self.violations)
 
 
-async def kills(shop: Shop, targets: list[str], down_s: tuple[float, float], rng: Random) -> Result:
-    """Run clients while each target is killed in turn and brought back; then let everything settle and count."""
+async def kills(
+    shop: Shop, targets: list[str], down_s: tuple[float, float], rng: Random, pace_s: float = 0.01
+) -> Result:
+    """Run clients while each target is killed in turn and brought back; then let everything settle and count.
+
+    Args:
+        shop: what is killed and called.
+        targets: what to kill, in this order.
+        down_s: least and most seconds that a target stays down.
+        rng: draws the times.
+        pace_s: what a client waits between two writes.
+    """
     began_s = monotonic()
     api = Api(shop.urls, timeout_s=5)
     skus = [f"SKU-{uuid.uuid4().hex[:12]}" for _ in range(SKUS)]
     notes, done = Notes(dict.fromkeys(skus, 0)), asyncio.Event()
     try:
         await _open(api, skus)
-        clients = [asyncio.create_task(_sell(api, notes, done, Random(n))) for n in range(CLIENTS)]
+        clients = [asyncio.create_task(_sell(api, notes, done, Random(n), pace_s)) for n in range(CLIENTS)]
         for target in targets:
             await asyncio.sleep(rng.uniform(0.1, 0.6))
             await asyncio.to_thread(shop.kill, target)
@@ -108,7 +118,7 @@ async def _until(api: Api, path: str, body: object, statuses: set[int]) -> None:
         await asyncio.sleep(0.1)
 
 
-async def _sell(api: Api, notes: Notes, done: asyncio.Event, rng: Random) -> None:
+async def _sell(api: Api, notes: Notes, done: asyncio.Event, rng: Random, pace_s: float) -> None:
     while not done.is_set():
         sku, delta = rng.choice(list(notes.expected)), rng.randint(1, 9)
         body = {"sku": sku, "location": "shop", "delta": delta, "reason": "RECEIPT"}
@@ -126,7 +136,7 @@ async def _sell(api: Api, notes: Notes, done: asyncio.Event, rng: Random) -> Non
             notes.operations.append(answer.json()["id"])
         else:
             notes.direct += 1
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(pace_s)
 
 
 async def _unapplied(api: Api, operations: list[str]) -> int:

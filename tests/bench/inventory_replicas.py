@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 
 from resilience_cli.stack import free_ports
+from resilience_contracts import default_policy_text
 from tests.fixtures.stack import RunningStack, running_stack
 
 PARTS = ("kafka", "postgresql", "redis", "inventory-api")
@@ -100,10 +101,22 @@ class Shop:
             self.stack.restore(target)
 
 
+def _policy() -> str:
+    """Give PostgreSQL eight times the time: clients, processes, Kafka and it share two cores here with others."""
+    text = default_policy_text()
+    for ours, here in (
+        ("call_deadline_ms: 250", "call_deadline_ms: 2000"),
+        ("slow_call_ms: 200", "slow_call_ms: 1600"),
+    ):
+        assert ours in text, ours
+        text = text.replace(ours, here)
+    return text
+
+
 @contextmanager
 def running_shop(logs_to: Path, replicas: int, **env: str) -> Iterator[Shop]:
     """Start a shop with so many processes of the API in all, and stop it."""
-    with running_stack(logs_to, parts=PARTS) as stack:
+    with running_stack(logs_to, parts=PARTS, policy_text=_policy()) as stack:
         if env:
             stack.restart("inventory-api", **env)
         shop = Shop(stack, [Replica(stack, number, env) for number in range(2, replicas + 1)])

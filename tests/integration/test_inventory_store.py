@@ -10,13 +10,20 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
-from inventory_api.adapters.sql.database import Database
+from inventory_api.adapters.sql.database import Database, Limits
 from inventory_api.adapters.sql.store import SqlStore
 from inventory_api.adapters.sql.tidying import Tidying
 from inventory_api.application.adjusting import adjust
+from inventory_api.application.answering import answer
 from inventory_api.application.errors import BusyError, UnavailableError
-from inventory_api.application.reserving import Seen
-from inventory_api.domain.errors import InsufficientStockError, NotHeldError, ReservationClosedError
+from inventory_api.application.reserving import Seen, reserve
+from inventory_api.application.store import Answer
+from inventory_api.domain.errors import (
+    InsufficientStockError,
+    InventoryError,
+    NotHeldError,
+    ReservationClosedError,
+)
 from inventory_api.domain.reservation import ReservationState, Settlement
 from inventory_api.domain.stock import Line
 from resilience_runtime import SystemClock
@@ -178,3 +185,29 @@ async def test_migrations_go_down_and_up_again(postgres_url: str) -> None:
             for revision in ("0001", "head", "0002", "head"):
                 migrate(url, revision)
             await place_with(SqlStore(database), 3)
+
+
+async def test_a_row_in_demand_is_waited_for_and_speaks_against_nobody(migrated_url: str) -> None:
+    impatient = Limits(writers=4, readers=4, queue_s=5, deadline_s=0.4)
+    async with opened(migrated_url, impatient) as database:
+        store = SqlStore(database)
+        place = await place_with(store, 5)
+        rival = await asyncpg.connect(migrated_url)
+        transaction = rival.transaction()
+        await transaction.start()
+        await rival.execute("SELECT 1 FROM stock_levels FOR UPDATE")
+
+        def show(done: Seen | InventoryError) -> Answer:
+            return Answer(201 if isinstance(done, Seen) else 409, {}, "")
+
+        asked = asyncio.create_task(
+            answer(store, None, lambda t: reserve(t, "cart", [Line(place, 1)], 60), show)
+        )
+        await asyncio.wait({asked}, timeout=0.5)  # longer than a lock is waited for in one attempt
+        assert not asked.done()
+        await transaction.rollback()
+
+        assert (await asked).status == 201
+        await rival.close()
+        seen = database.breaker.snapshot()
+        assert (seen.failed, seen.slow_rate or 0) == (0, 0)

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
 
 import asyncpg
 import structlog
@@ -19,7 +18,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from inventory_api.adapters.election import Duty, do_while_elected
 from inventory_api.application.applying import RenderApplied, apply_command, skip
 from inventory_api.application.commands import Command
-from inventory_api.application.errors import BusyError
+from inventory_api.application.patience import patiently
 from inventory_api.application.store import Store
 from inventory_api.domain.operation import OperationState
 from resilience_contracts import AdjustmentCommand, CodecError, CountCommand, Topic, UnknownEventError, decode
@@ -31,9 +30,6 @@ ELECTION = 7_267_002
 """Advisory lock of the one replica that applies."""
 POLL_MS = 500
 CALL_S = 5.0
-PAUSES_S = (0.05, 0.1, 0.2, 0.5, 1.0)
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,10 +149,10 @@ class Applier:
     async def _pass_over(self, message: Message, error: Exception) -> None:
         self.unreadable += 1
         await self._letters.send(message, error, "apply")
-        await self._patiently(lambda: skip(self._store, message.partition, message.offset))
+        await patiently(lambda: skip(self._store, message.partition, message.offset))
 
     async def _apply(self, command: Command, partition: int, offset: int) -> None:
-        operation = await self._patiently(
+        operation = await patiently(
             lambda: apply_command(self._store, command, partition, offset, self._render)
         )
         if operation is None:
@@ -167,15 +163,6 @@ class Applier:
             self.exceptions += 1
             log.warning("command became an exception", operation=operation.id, code=operation.code)
         self._changed([command.sku])
-
-    async def _patiently(self, work: Callable[[], Awaitable[T]]) -> T:
-        """Repeat while rows are in demand; an absent database ends the reign instead."""
-        for pause_s in PAUSES_S:
-            try:
-                return await work()
-            except BusyError:
-                await self._clock.sleep(pause_s)
-        return await work()
 
     async def _count(self, consumer: AIOKafkaConsumer) -> None:
         assigned = list(consumer.assignment())

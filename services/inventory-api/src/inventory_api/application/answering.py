@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from inventory_api.domain.errors import InventoryError, KeyConflictError, KeyReusedError
 
+from .patience import patiently
 from .store import Answer, Kept, Store, Transaction
 
 T = TypeVar("T")
@@ -44,7 +45,7 @@ async def answer(store: Store, request: Request | None, work: Work[T], render: R
         UnavailableError, BusyError: nothing is kept then, so that a repetition tries again.
     """
     try:
-        return await _do(store, request, work, render)
+        return await patiently(lambda: _do(store, request, work, render))
     except KeyConflictError:
         raise
     except InventoryError as error:
@@ -52,7 +53,7 @@ async def answer(store: Store, request: Request | None, work: Work[T], render: R
     if request is None:
         return refused
     # What the work did is undone with its transaction; the refusal is kept in one of its own.
-    return await _do(store, request, _nothing, lambda _: refused)
+    return await patiently(lambda: _do(store, request, _nothing, lambda _: refused))
 
 
 async def _do(store: Store, request: Request | None, work: Work[T], render: Render[T]) -> Answer:

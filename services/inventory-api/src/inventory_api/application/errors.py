@@ -27,6 +27,10 @@ class BusyError(Exception):
     """Too much is waiting for the database already."""
 
 
+class RowInDemandError(BusyError):
+    """Others have a row that this transaction needs; it did nothing, and may be tried again at once."""
+
+
 @dataclass(frozen=True, slots=True)
 class Refusal:
     """Which feature is refused, why, and since when."""

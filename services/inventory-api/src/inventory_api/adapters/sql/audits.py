@@ -1,6 +1,6 @@
 """The invariants as queries: each counts what contradicts one of them, in one snapshot, so that 0 is right at any time.
 
-The names carry the number of the invariant in docs/guide/inventory-invariants.md.
+The names carry the number of the invariant in docs/guide/inventory-writes.md.
 """
 
 from __future__ import annotations

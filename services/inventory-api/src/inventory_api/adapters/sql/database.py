@@ -12,7 +12,7 @@ from sqlalchemy import event, text
 from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from inventory_api.application.errors import BusyError, UnavailableError
+from inventory_api.application.errors import BusyError, RowInDemandError, UnavailableError
 from resilience_guards import CallNotPermitted, CircuitBreaker
 
 from .session import Session, watched
@@ -81,7 +81,7 @@ def against(error: BaseException) -> bool:
 
 def _translate(state: str | None, error: DBAPIError) -> None:
     if state in _BUSY:
-        raise BusyError from error
+        raise RowInDemandError from error
     if state == _NO_SCHEMA:
         raise UnavailableError(DEPENDENCY, "its schema is being prepared", SCHEMA_RETRY_S) from error
 
@@ -109,7 +109,7 @@ class Database:
             UnavailableError: no answer within the deadline, or the breaker is open.
             BusyError: no slot in time, or a row is in too much demand.
         """
-        async with self._slot(self._writers), self._guarded(), self._transaction() as session:
+        async with self._slot(self._writers), self._guarded(waits=True), self._transaction() as session:
             yield session
 
     @asynccontextmanager
@@ -145,7 +145,9 @@ class Database:
             slots.release()
 
     @asynccontextmanager
-    async def _guarded(self) -> AsyncIterator[None]:
+    async def _guarded(self, *, waits: bool = False) -> AsyncIterator[None]:
+        """Count a transaction; a slow one that waits for rows says nothing: others had them, the server is well."""
+        began_s = asyncio.get_running_loop().time()
         try:
             permit = self.breaker.acquire()
         except CallNotPermitted as refused:
@@ -165,8 +167,10 @@ class Database:
                 _translate(_sqlstate(error), error)
             raise
         else:
-            self._answered_s = asyncio.get_running_loop().time()
-            self.breaker.succeeded(permit)
+            now_s = asyncio.get_running_loop().time()
+            slow = waits and now_s - began_s >= self.breaker.settings.slow_call_s
+            self._answered_s = now_s
+            (self.breaker.released if slow else self.breaker.succeeded)(permit)
 
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[Session]:

@@ -1,0 +1,117 @@
+"""Writes over several processes on real Kafka and PostgreSQL: samples of the benches, and what is published."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+
+import httpx
+import pytest
+
+from resilience_contracts import BackInStock, Event, LedgerRecorded, LowStock, StockState, Topic, decode
+from resilience_runtime import Message, ReplicaReader
+from tests.bench.inventory_kills import RATE, kills
+from tests.bench.inventory_mixed import mixed, storm
+from tests.bench.inventory_replicas import Shop, running_shop
+
+KINDS = {StockState: "state", LedgerRecorded: "ledger"}
+
+pytestmark = pytest.mark.timeout(240)
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    logs = Path(tmp_path_factory.mktemp("writes"))
+    with running_shop(logs, 2, AUDIT_INTERVAL_S="0.5", COMMANDS_AGE_LIMIT_S="2", **RATE) as shop:
+        yield shop
+
+
+def test_a_storm_over_several_processes_sells_what_there_is(shop: Shop) -> None:
+    assert asyncio.run(storm(shop, 20, 100)) == {201: 20, 409: 80}
+
+
+def test_a_mixed_load_ends_with_right_books(shop: Shop) -> None:
+    result = asyncio.run(mixed(shop, 5, 32))
+
+    assert result.right, result
+    assert metric(shop, "inventory_audit_violations{") == {0.0}
+
+
+def metric(shop: Shop, start: str) -> set[float]:
+    """Return the values of a metric's series, over all processes."""
+    urls = [shop.replicas[0].metrics_url]
+    urls.append(shop.stack.metrics_url("inventory-api"))
+    end_s = time.monotonic() + 20
+    while True:
+        text = "\n".join(httpx.get(url, timeout=5, trust_env=False).text for url in urls)
+        found = {float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if line.startswith(start)}
+        if found or time.monotonic() > end_s:
+            return found
+        time.sleep(0.2)
+
+
+def post(shop: Shop, path: str, body: object) -> httpx.Response:
+    answer = httpx.post(f"{shop.urls[0]}/v1{path}", json=body, timeout=10, trust_env=False)
+    assert answer.is_success, answer.text
+    return answer
+
+
+async def published(shop: Shop, sku: str, changes: int) -> list[Event]:
+    """Return the events of a SKU once so many changes of its one level are out, and the state after them."""
+    events: list[Event] = []
+    seen = asyncio.Event()
+
+    def apply(message: Message) -> None:
+        if message.key == sku.encode():
+            event = decode(message.value, message.headers).event
+            events.append(event)
+            waited = {("state", changes + 1), ("ledger", changes)}
+            if waited <= {(KINDS.get(type(each), ""), getattr(each, "sequence", 0)) for each in events}:
+                seen.set()
+
+    reader = ReplicaReader(shop.stack.bootstrap, (Topic.STOCK, Topic.CHANGES), apply)
+    reading = asyncio.create_task(reader.run())
+    try:
+        async with asyncio.timeout(30):
+            await seen.wait()
+    finally:
+        reading.cancel()
+        await asyncio.wait({reading})
+    return events
+
+
+def test_every_change_is_published_in_order_and_each_edge_once_b21(shop: Shop) -> None:
+    sku = f"0017-{uuid.uuid4().hex[:12]}"
+    httpx.post(
+        f"{shop.urls[0]}/v1/locations", json={"code": "shop", "name": "Shop"}, timeout=10, trust_env=False
+    )
+    post(shop, "/skus", {"sku": sku, "name": "Tee", "reorder_point": 4})
+    deltas = [6, -1, -1, -1, 2, -1, -4, 6]  # 6 5 4 3 5 4 0 6: low at 4 twice, as 5 arms it again
+    for delta in deltas:
+        body = {"sku": sku, "location": "shop", "delta": delta, "reason": "CORRECTION"}
+        post(shop, "/adjustments", body)
+
+    events = asyncio.run(published(shop, sku, len(deltas)))
+
+    ledger = [event for event in events if isinstance(event, LedgerRecorded)]
+    assert [event.delta for event in ledger] == deltas
+    assert [event.sequence for event in ledger] == list(range(1, len(deltas) + 1))
+    states = [event for event in events if isinstance(event, StockState)]
+    assert [state.sequence for state in states] == sorted(state.sequence for state in states)
+    assert states[-1].locations[0].on_hand == states[-1].available == sum(deltas)
+    lows = [event.available for event in events if isinstance(event, LowStock)]
+    backs = [event.available for event in events if isinstance(event, BackInStock)]
+    assert (lows, backs) == ([4, 4], [6, 6])
+
+
+def test_what_was_accepted_survives_kills_of_everything(shop: Shop) -> None:
+    targets = ["postgresql", "replica-2", "kafka"]
+
+    result = asyncio.run(kills(shop, targets, (0.2, 0.5), Random(3), pace_s=0.1))
+
+    assert result.right, result
+    assert min(result.direct, result.queued) > 0, result
