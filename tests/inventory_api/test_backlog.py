@@ -6,15 +6,26 @@ from random import Random
 
 import pytest
 
+from degradation_engine.domain.score import dependency_score, health_of, traffic
 from inventory_api.adapters.backlog import BacklogWatch
-from inventory_api.adapters.breakers import BreakerReports, Identity, build_breakers
+from inventory_api.adapters.breakers import BEHIND_RATE, BreakerReports, Identity, build_breakers
 from inventory_api.adapters.memory import MemoryStore
 from inventory_api.application.answering import Request
 from inventory_api.application.commands import Backlog, Commands
 from inventory_api.application.errors import UnavailableError
 from inventory_api.domain.count import Count
 from inventory_api.domain.stock import Place
-from resilience_contracts import Encoded, HealthObserved, Topic, decode, default_policy
+from resilience_contracts import (
+    BreakerReport,
+    BreakerState,
+    Encoded,
+    Health,
+    HealthObserved,
+    Level,
+    Topic,
+    decode,
+    default_policy,
+)
 from resilience_runtime import ManualClock, MemoryBus
 
 
@@ -93,3 +104,16 @@ def test_postgresql_is_half_well_while_commands_wait_too_long(behind: bool, rate
         e.dependency: e.breaker.failure_rate for e in events if isinstance(e, HealthObserved) and e.breaker
     }
     assert told == {"postgresql": rate, "redis": None}
+
+
+def test_half_well_is_not_optimal_and_not_down() -> None:
+    policy = default_policy()
+    report = BreakerReport(state=BreakerState.CLOSED, failure_rate=BEHIND_RATE, interval_s=5)
+
+    believed = traffic(report)
+
+    assert believed is not None
+    points = dependency_score(1.0, 1.0, believed)
+    lost = policy.dependencies["postgresql"].weight * (100 - points / 100) / 100
+    assert 100 - lost < policy.levels.boundaries[Level.OPTIMAL] / 100
+    assert health_of(points) is Health.IMPAIRED
