@@ -18,7 +18,7 @@ from schemathesis.core.result import Ok
 from resilience_contracts import Level
 from resilience_runtime import MemoryBus
 from tests.contracts.states import level_state
-from tests.flag_service.running import WRITE_KEY, running, tell
+from tests.flag_service.running import WRITE_KEY, HandedLease, running, tell
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,9 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         bus = MemoryBus()
         await tell(bus, level_state(Level.LIMITED, at=datetime.now(UTC)))
         async with AsyncExitStack() as stack:
-            replica = await stack.enter_async_context(running(bus, state_dir, on_port=True))
+            # Nothing is delivered to the hosts that are made up here.
+            nobody = HandedLease(held=False)
+            replica = await stack.enter_async_context(running(bus, state_dir, on_port=True, lease=nobody))
             found.append(replica.url)
             ready.set()
             await stop.wait()

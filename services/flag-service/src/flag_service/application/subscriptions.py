@@ -110,11 +110,13 @@ class Subscriptions:
         await self._read_back(lambda: name not in self._subscriptions)
 
     async def advance(self, name: str, progress: Progress) -> None:
-        """Store how far a subscriber has been told.
+        """Store how far a subscriber has been told; of one that is no more, nothing.
 
         Raises:
             PublishError: Kafka did not store it in time, or it was not read back.
         """
+        if name not in self._subscriptions:
+            return
         value = _PROGRESS.dump_json(progress)
         await self._publisher.publish(Topic.WEBHOOKS, f"{PROGRESS}/{name}".encode(), value, HEADERS)
         if not await self._read_back(lambda: self.progress(name).revision >= progress.revision):
