@@ -137,7 +137,7 @@ class PostgreSQL:
         password_file.unlink()
         if run.returncode:
             raise StackError(
-                f"PostgreSQL's data cannot be created ({_last(run.stderr)})", f"look at {self._data.parent}"
+                f"PostgreSQL's data cannot be created ({_fault(run.stderr)})", f"look at {self._data.parent}"
             )
         fresh.rename(self._data)
 
@@ -228,5 +228,7 @@ def _run(argv: Sequence[str], user: str | None, cwd: Path) -> subprocess.Complet
         return subprocess.CompletedProcess(argv, 126, "", str(error))
 
 
-def _last(text: str) -> str:
-    return (text.strip().splitlines() or ["it wrote nothing"])[-1]
+def _fault(text: str) -> str:
+    """Return the first complaint: what follows it are its consequences."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()] or ["it wrote nothing"]
+    return next((line for line in lines if "error:" in line or "FATAL:" in line), lines[-1])
