@@ -169,7 +169,17 @@ async def test_counts_wait_while_the_database_is_away_but_no_compare_and_set(
 
 
 @pytest.mark.parametrize(
-    "path", ["/transfers", "/returns", "/adjustments:batch", "/reservations", "/transfers/x/ship"]
+    "path",
+    [
+        "/transfers",
+        "/returns",
+        "/adjustments:batch",
+        "/reservations",
+        "/reservations/x/confirm",
+        "/reservations/x/release",
+        "/reservations/x/extend",
+        "/transfers/x/ship",
+    ],
 )
 async def test_what_needs_the_authority_is_refused_while_it_is_away(
     api: Caller, bench: Bench, path: str
