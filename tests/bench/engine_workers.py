@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,6 +34,7 @@ from resilience_contracts import (
     decode,
     parse_policy,
 )
+from resilience_runtime.bus import PublishError
 from resilience_runtime.kafka.publisher import KafkaPublisher
 from tests.e2e.quick import quick_policy_text
 from tests.fixtures.stack import running_stack
@@ -72,7 +74,8 @@ async def stir(monitor: Monitor, rng: random.Random) -> None:
         for down in monitor.down.values():
             if rng.random() < 0.1:
                 down.symmetric_difference_update({rng.choice(names)})
-        await monitor.report(pause_s=0)
+        with suppress(PublishError):  # the next round tells it all again
+            await monitor.report(pause_s=0)
         await asyncio.sleep(max(0.0, REPORT_S - (time.monotonic() - began_s)))
 
 
@@ -193,6 +196,7 @@ async def measure(bootstrap: str, directory: Path, rounds: int) -> Found:
         finally:
             stirring.cancel()
             await asyncio.wait({stirring})
+        assert stirring.cancelled(), "the stream of reports broke off"
         await asyncio.sleep(2)
         end = datetime.now(UTC)
         for worker in workers:
