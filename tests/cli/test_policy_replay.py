@@ -18,7 +18,14 @@ from hypothesis import strategies as st
 from resilience_cli.policy_log import LINE_LIMIT_BYTES, line_of_entry, read_file
 from resilience_cli.policy_replay import Replay
 from resilience_cli.policy_report import span_text
-from resilience_contracts import FeatureState, HealthObserved, Level, default_policy, default_policy_text
+from resilience_contracts import (
+    FeatureState,
+    HealthObserved,
+    Level,
+    default_policy,
+    default_policy_text,
+    parse_policy,
+)
 from tests.cli.policy_logs import call, entry, moved, shop_with_outages, write
 from tests.contracts.states import level_changed
 from tests.degradation_engine.shop import POLICY, START, Shop, at
@@ -137,6 +144,20 @@ def test_duplicates_and_another_order_of_scopes_change_nothing(tmp_path: Path) -
     assert both.trials[0].tally.levels_s() == {
         level: 2 * spent for level, spent in once.trials[0].tally.levels_s().items()
     }
+
+
+def test_what_time_alone_brings_after_the_last_event_counts_too() -> None:
+    lost = parse_policy(default_policy_text().replace("on_monitor_lost: keep", "on_monitor_lost: EMERGENCY"))
+    last = shop().log[-1].observed_at
+    replay = Replay({"lost": lost}, end=last + timedelta(minutes=20))
+
+    for event in shop().log:
+        replay.take(entry(event))
+    replay.close()
+
+    tally = replay.trials[0].tally
+    assert tally.latest[-1].target is Level.EMERGENCY
+    assert 0 < tally.levels_s()[Level.EMERGENCY] <= (20 - 10) * 60
 
 
 def test_one_scope_may_be_looked_at_alone(tmp_path: Path) -> None:
