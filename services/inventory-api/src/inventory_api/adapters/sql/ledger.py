@@ -17,8 +17,18 @@ _ENTRIES = text("""
     JOIN stock_levels l ON l.id = e.level_id
     JOIN skus s ON s.id = l.sku_id
     JOIN locations p ON p.id = l.location_id
-    WHERE e.id > :after AND (CAST(:sku AS text) IS NULL OR s.sku = :sku)
-      AND (CAST(:location AS text) IS NULL OR p.code = :location)
+    WHERE e.id > :after AND (CAST(:location AS text) IS NULL OR p.code = :location)
+    ORDER BY e.id LIMIT :limit
+""")
+# A page of each of the SKU's few levels, merged: the cost is that of a page, however long the ledger is.
+_ENTRIES_OF_SKU = text("""
+    SELECT e.*, s.sku, p.code FROM skus s
+    JOIN stock_levels l ON l.sku_id = s.id
+    JOIN locations p ON p.id = l.location_id
+    CROSS JOIN LATERAL (
+        SELECT * FROM ledger WHERE level_id = l.id AND id > :after ORDER BY id LIMIT :limit
+    ) e
+    WHERE s.sku = :sku AND (CAST(:location AS text) IS NULL OR p.code = :location)
     ORDER BY e.id LIMIT :limit
 """)
 
@@ -52,8 +62,11 @@ class SqlLedger:
         self, sku: str | None, location: str | None, after_id: int, limit: int
     ) -> list[LedgerEntry]:
         """Return a page of rows."""
-        values = {"after": after_id, "sku": sku, "location": location, "limit": limit}
-        rows = await self._session.execute(_ENTRIES, values)
+        values: dict[str, object] = {"after": after_id, "location": location, "limit": limit}
+        if sku is None:
+            rows = await self._session.execute(_ENTRIES, values)
+        else:
+            rows = await self._session.execute(_ENTRIES_OF_SKU, values | {"sku": sku})
         return [entry_of(row, Place(row["sku"], row["code"])) for row in rows.mappings()]
 
     async def since(self, level_id: int, moment: datetime) -> Since:
