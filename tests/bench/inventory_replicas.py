@@ -17,7 +17,7 @@ from resilience_contracts import default_policy_text
 from tests.fixtures.stack import RunningStack, running_stack
 
 PARTS = ("kafka", "postgresql", "redis", "inventory-api")
-READY_S = 60
+READY_S = 180
 
 
 class Replica:
@@ -102,11 +102,11 @@ class Shop:
 
 
 def _policy() -> str:
-    """Give PostgreSQL eight times the time: clients, processes, Kafka and it share two cores here with others."""
+    """Give PostgreSQL twenty times the time: clients, processes, Kafka and it share two cores here with others."""
     text = default_policy_text()
     for ours, here in (
-        ("call_deadline_ms: 250", "call_deadline_ms: 2000"),
-        ("slow_call_ms: 200", "slow_call_ms: 1600"),
+        ("call_deadline_ms: 250", "call_deadline_ms: 5000"),
+        ("slow_call_ms: 200", "slow_call_ms: 4000"),
     ):
         assert ours in text, ours
         text = text.replace(ours, here)
