@@ -64,28 +64,34 @@ class Shop:
 
     def level_at_inventory(self) -> Seen | None:
         """Read the header that every answer carries."""
-        header = self.inventory.get("/v1/system/degradation").headers["Resilience-Level"]
+        header = self.inventory.get("/v1/system/degradation").raise_for_status().headers["Resilience-Level"]
         name, *parameters = [part.strip() for part in header.split(";")]
         if name == "UNKNOWN":
             return None
         version = next(p for p in parameters if p.startswith("version=")).removeprefix("version=").strip('"')
         return Seen(Level[name], _version(version), "stale" in parameters)
 
-    def level_at_flags(self) -> Seen | None:
-        answer = self.flags.get("/v1/levels/default")
-        if answer.status_code != httpx.codes.OK:
-            return None
-        body = answer.json()
+    def level_at_flags(self) -> Seen:
+        body = self.flags.get("/v1/levels/default").raise_for_status().json()
         return Seen(Level(body["rank"]), _version(body["version"]), body["stale"])
 
     def features_at_flags(self) -> dict[str, FeatureState]:
         """Evaluate every feature over OFREP, as an OpenFeature client would."""
-        answer = self.flags.post("/ofrep/v1/evaluate/flags", json={"context": {}})
+        answer = self.flags.post("/ofrep/v1/evaluate/flags", json={"context": {}}).raise_for_status()
         return {
             flag["key"]: FeatureState(flag["variant"].upper())
             for flag in answer.json()["flags"]
             if isinstance(flag.get("value"), bool)
         }
+
+    def hold(self, target: str, state: str) -> None:
+        """Hold a feature for an hour."""
+        body = {"state": state, "reason": "end-to-end test of holds"}
+        self.flags.put(f"/v1/holds/default/{target}", json=body).raise_for_status()
+
+    def end_hold(self, target: str) -> None:
+        """Give a feature back to automation."""
+        self.flags.delete(f"/v1/holds/default/{target}").raise_for_status()
 
     def seed(self) -> None:
         """Create what the tests sell; done before is done."""

@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 SWITCHED_WITHIN_S = 10
 STACK_LIMIT_MB = 1800
 PROCESS_LIMIT_MB = 150
-PYTHON_PARTS = ("health-monitor", "degradation-engine", "inventory-api", "flag-service")
+PYTHON_PARTS = ("health-monitor", "degradation-engine", "inventory-api", "flag-service", "s3", "openai")
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ def at(stack: RunningStack, level: Level) -> None:
 
     def seen() -> bool | None:
         now = shop.level_at_flags()
-        return True if now and (now.level, now.stale) == (level, False) else None
+        return True if (now.level, now.stale) == (level, False) else None
 
     try:
         until(f"flag-service at {level.name}", seen, 60)

@@ -6,13 +6,14 @@ import asyncio
 import os
 import uuid
 
+import httpx
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.structs import ConsumerRecord
 
 from resilience_contracts import Level, Topic, dead_letter_topic, encode
 from tests.contracts.states import health_observed, hold_set
-from tests.e2e.shop import Shop
+from tests.e2e.shop import Shop, until
 from tests.e2e.test_outages import both_at
 from tests.fixtures.stack import RunningStack
 
@@ -22,7 +23,7 @@ GOOD = {Topic.HEALTH: encode(health_observed(), "/t"), Topic.HOLDS: encode(hold_
 
 
 def garbage(topic: Topic) -> list[tuple[bytes, list[tuple[str, bytes]]]]:
-    """Return values and headers that must be refused, each marked so that its dead letter is found again."""
+    """Return values and headers that must be refused; no two values are the same, so that each finds its letter."""
     good = GOOD[topic]
     headers, value = list(good.headers), good.value or b""
     future = [(n, v if n != "ce_type" else v.replace(b".v1", b".v9")) for n, v in headers]
@@ -30,14 +31,15 @@ def garbage(topic: Topic) -> list[tuple[bytes, list[tuple[str, bytes]]]]:
     return [
         (os.urandom(64), []),
         (os.urandom(64), headers),
+        (b"", headers),
         (b"{}", headers),
         (b"[]", headers),
         (b"null", headers),
         (b'"' + b"x" * 2_000_000 + b'"', headers),
         (wrong, headers),
         (value, future),
-        (value, [(n, v if n != "ce_specversion" else b"2.0") for n, v in headers]),
-        (value, [("content-type", b"application/cloudevents+json")]),
+        (value + b" ", [(n, v if n != "ce_specversion" else b"2.0") for n, v in headers]),
+        (value + b"  ", [("content-type", b"application/cloudevents+json")]),
     ]
 
 
@@ -56,6 +58,7 @@ async def test_garbage_lands_among_the_dead_letters(quick_stack: RunningStack, t
             await producer.send_and_wait(topic, value, mark, headers=headers)
 
         wanted = {value for value, _ in sent}
+        assert len(wanted) == len(sent)
         letters: list[ConsumerRecord] = []
         async with asyncio.timeout(30):  # several services read the holds, each sends its own letter
             while wanted - {letter.value for letter in letters}:
@@ -78,6 +81,10 @@ def test_after_garbage_the_system_still_follows_the_truth(quick_stack: RunningSt
         both_at(shop, Level.DEGRADED)
         quick_stack.restore("s3")
         both_at(shop, Level.OPTIMAL)
+        shop.hold("integrations.ai_assistant", "DISABLED")
+        until("the hold at inventory-api", lambda: shop.ask().status_code == httpx.codes.SERVICE_UNAVAILABLE)
+        shop.end_hold("integrations.ai_assistant")
+        until("its end at inventory-api", lambda: shop.ask().status_code == httpx.codes.OK)
     finally:
         quick_stack.restore("s3")
         shop.close()

@@ -50,19 +50,22 @@ class Onlooker:
             for name, look in (
                 ("inventory-api", self._shop.level_at_inventory),
                 ("flag-service", self._shop.level_at_flags),
+                ("availability", lambda: self._shop.availability().raise_for_status()),
+                ("evaluation", self._shop.features_at_flags),
             ):
                 try:
                     seen = look()
                 except httpx.HTTPError as error:
                     self.failures.append(f"{name}: {error!r}")
                     continue
-                if seen:
+                if isinstance(seen, Seen):
                     self.versions[name].append(seen.version)
 
 
 @pytest.mark.parametrize("victim", ["degradation-engine", "health-monitor", "kafka"])
 def test_a_kill_during_a_change_loses_nothing(quick_stack: RunningStack, shop: Shop, victim: str) -> None:
     both_at(shop, Level.OPTIMAL)
+    shop.availability()  # what was read once can be answered from the last known figures
     with Onlooker(quick_stack) as onlooker:
         quick_stack.stop("postgresql")
         time.sleep(1.5)  # somewhere within detection; each run hits another moment
