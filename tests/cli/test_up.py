@@ -7,9 +7,10 @@ import signal
 import time
 from pathlib import Path
 
+import asyncpg
 import pytest
 
-from resilience_cli.stack import ProcessRef, read_state
+from resilience_cli.stack import ProcessRef, read_state, run_apart
 from resilience_cli.stack.process import owned_by
 from resilience_cli.stack.sockets import answers
 from tests.cli.command import Command, until
@@ -90,6 +91,25 @@ def test_after_a_killed_up_the_next_one_ends_what_was_left(command: Command) -> 
         with command.running(*PARTS):
             assert [name for name, ref in left.items() if ref.find()] == []
             assert all(ref.find() for ref in refs(command).values())
+
+
+def test_what_postgresql_and_kafka_keep_is_there_after_down_and_up(command: Command) -> None:
+    with command.running("postgresql", "kafka"):
+        run_apart(execute(command.state().env["DATABASE_URL"], "CREATE TABLE kept (what text)"))
+        assert command.run("topics", "apply").returncode == 0
+        assert command.run("down").returncode == 0
+
+    with command.running("postgresql", "kafka"):
+        run_apart(execute(command.state().env["DATABASE_URL"], "INSERT INTO kept VALUES ('still here')"))
+        assert command.run("topics", "check").returncode == 0
+
+
+async def execute(url: str, statement: str) -> None:
+    connection = await asyncpg.connect(url, timeout=10)
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
 
 
 def test_down_stops_a_running_stack(command: Command) -> None:

@@ -35,7 +35,7 @@ class Settings(HttpSettings, KafkaSettings, LogSettings, RuntimeSettings):
     redis_url: SecretStr | None = None
     s3_endpoint_url: str | None = None
     s3_bucket: str | None = None
-    aws_region: str = "us-east-1"
+    aws_region: str = "eu-central-1"
     aws_access_key_id: SecretStr | None = None
     aws_secret_access_key: SecretStr | None = None
 

@@ -48,7 +48,8 @@ def up(
     """Start everything on loopback, seed demo data, and stay until Ctrl-C, which stops it all.
 
     A part that ends by itself is started again. What `resilience chaos stop` ended stays down.
-    Data lives in .stack/ (RESILIENCE_STACK_DIR moves it) and survives. Logs are in .stack/logs/.
+    Data of PostgreSQL and Kafka lives in .stack/ (RESILIENCE_STACK_DIR moves it) and survives; the cache and the
+    images, in memory, do not. Logs are in .stack/logs/.
     A second `up` finds the first, prints its addresses and exits with 0.
     """
     left_out = set(without or ())
