@@ -108,13 +108,17 @@ CHANGE_SKUS = """
 """
 OPEN = """
     WITH opened AS (
-        INSERT INTO stock_levels (sku_id, location_id, safety_stock, reorder_point)
-        SELECT k.id, p.id, coalesce(d.safety_stock, k.safety_stock), coalesce(d.reorder_point, k.reorder_point)
+        INSERT INTO stock_levels (sku_id, location_id, on_hand, safety_stock, reorder_point, ledger_sequence)
+        SELECT k.id, p.id, coalesce(d.on_hand, 0), coalesce(d.safety_stock, k.safety_stock),
+               coalesce(d.reorder_point, k.reorder_point), (coalesce(d.on_hand, 0) > 0)::int
         FROM staged d JOIN skus k ON k.sku = d.sku JOIN locations p ON p.code = d.location
         WHERE d.line BETWEEN $1 AND $2
         ORDER BY k.id, p.id
         ON CONFLICT DO NOTHING
-        RETURNING sku_id, location_id
+        RETURNING id, sku_id, location_id, on_hand
+    ), written AS (
+        INSERT INTO ledger (level_id, sequence, delta, before, after, reason, reference, actor, occurred_at)
+        SELECT id, 1, on_hand, 0, on_hand, 'CORRECTION', $3, $4, clock_timestamp() FROM opened WHERE on_hand > 0
     )
     INSERT INTO touched
     SELECT d.line FROM opened o

@@ -19,6 +19,7 @@ from .office import Office
 
 DEADLINE_S = 120.0
 STEP = 2_000
+MANY = 1_000
 ONE_AT_A_TIME = 7_267_050
 """Advisory lock: one import at a time over all replicas, so that two never wait for each other's rows."""
 _LOCK = "SELECT pg_advisory_lock($1)"
@@ -103,6 +104,9 @@ class _Run:
         self._seen += self._faults.number
         for statement in sql.PREPARE:
             await self._connection.execute(statement)
+        if self._seen > MANY:
+            # Tables that this transaction fills look empty to the planner, which would compare each row with all.
+            await self._connection.execute("SET enable_nestloop = off")
 
     async def _at_once(self) -> Import:
         """Take every row in one transaction, and undo it when that was not to be or only to be tried."""
@@ -126,14 +130,16 @@ class _Run:
     async def _take(self, first: int, last: int) -> None:
         """Write the rows of these lines, in the transaction of the caller."""
         connection = self._connection
-        for statement in (sql.ADD_SKUS, sql.CHANGE_SKUS, sql.OPEN):
+        signature = (f"import {self._id}", self._wish.actor)
+        for statement in (sql.ADD_SKUS, sql.CHANGE_SKUS):
             await connection.execute(statement, first, last)
+        await connection.execute(sql.OPEN, first, last, *signature)
         await connection.fetchval(sql.LOCK, first, last)
         await connection.execute(sql.EXPIRE_DUE, first, last)
         await connection.execute("TRUNCATE compared")
         await connection.execute(sql.COMPARE, first, last)
         await self._leave_out(sql.LEAVE_OUT_SHORT)
-        await connection.execute(sql.WRITE, f"import {self._id}", self._wish.actor)
+        await connection.execute(sql.WRITE, *signature)
 
     async def _leave_out(self, statement: str) -> None:
         rows = await self._connection.fetch(statement)
