@@ -20,6 +20,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 import psutil
 import uvloop
@@ -99,9 +100,9 @@ class Client(asyncio.Protocol):
         self._answered = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.WriteTransport)
         self._crowd.open += 1
-        transport.write(f"GET {self._path} HTTP/1.1\r\nHost: bench\r\n\r\n".encode())
+        writable = cast("asyncio.WriteTransport", transport)  # uvloop's is none by inheritance
+        writable.write(f"GET {self._path} HTTP/1.1\r\nHost: bench\r\n\r\n".encode())
 
     def data_received(self, data: bytes) -> None:
         crowd = self._crowd
@@ -238,9 +239,12 @@ async def measure(bootstrap: str, directory: Path, clients: int, number: int) ->
 
 
 def main() -> int:
-    with tempfile.TemporaryDirectory() as place, running_stack(Path(place), parts=("kafka",)) as stack:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            found = runner.run(measure(stack.bootstrap, Path(place), CLIENTS, CHANGES))
+    with (
+        tempfile.TemporaryDirectory() as place,
+        running_stack(Path(place), parts=("kafka",)) as stack,
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+    ):
+        found = runner.run(measure(stack.bootstrap, Path(place), CLIENTS, CHANGES))
     print(f"{'':<14} {'clients':>7} {'p50 ms':>7} {'p99 ms':>7} {'worst ms':>8} {'RSS MB':>7}")
     for one in found:
         worst_ms = max(one.latencies_s) * 1000
