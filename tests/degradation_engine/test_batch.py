@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import faust
@@ -67,10 +68,13 @@ async def test_what_is_committed_is_not_committed_again(consumer: BatchConsumer)
 async def test_a_batch_in_work_is_waited_for(consumer: BatchConsumer) -> None:
     waiting = batch(0, 4)
     consumer.track_message(waiting)
-    assert consumer.unacked
+    emptied = asyncio.create_task(consumer.wait_empty())
+    await asyncio.sleep(0)
+    assert not emptied.done()
 
     consumer.ack(waiting)
 
+    await asyncio.wait_for(emptied, 5)
     assert not consumer.unacked
 
 

@@ -13,6 +13,7 @@ from aiokafka import ConsumerRecord
 from faust.transport.drivers import aiokafka
 from faust.types import TP, Message
 from faust.types.tuples import ConsumerMessage
+from mode.utils.futures import notify
 
 LARGEST = 500
 
@@ -73,6 +74,7 @@ class BatchConsumer(aiokafka.Consumer):
         self._unacked_messages.discard(message)
         if isinstance(message, Batch) and message.taken:
             self._acked[message.tp] = [message.offset + 1]
+        notify(self._waiting_for_ack)
         return True
 
     def _new_offset(self, tp: TP) -> int | None:
