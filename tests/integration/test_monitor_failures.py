@@ -216,6 +216,29 @@ async def test_a_retry_after_that_is_no_number_is_ignored(header: str) -> None:
         assert (await attempt("openai", peer.port)).retry_after_s is None
 
 
+async def test_openai_is_asked_for_a_completion_at_first_and_each_sixth_time() -> None:
+    completion = b'{"id":"c","object":"chat.completion","created":1,"model":"m","choices":[%s]}'
+    choice = b'{"index":0,"finish_reason":"stop","message":{"role":"assistant","content":"ok"}}'
+    answers = {
+        "POST /v1/chat/completions": http(200, body=completion % choice),
+        "GET /v1/models": http(200, body=b'{"object":"list","data":[]}'),
+    }
+    asked: list[str] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append((await reader.readuntil(b" HTTP/1.1\r\n")).decode().removesuffix(" HTTP/1.1\r\n"))
+        await answers[asked[-1]](reader, writer)
+
+    async with serving(answer) as peer:
+        attempts = Attempts("it", _openai(peer.port), Limits(60_000, DEADLINE_S), lambda: 0.0)
+        outcomes = {(await attempts.run()).outcome for _ in range(8)}
+        await attempts.close()
+
+    full, cheap = answers
+    assert outcomes == {Outcome.OK}
+    assert asked == [full, *[cheap] * 5, full, cheap]
+
+
 @pytest.mark.parametrize(
     ("body", "kind"),
     [

@@ -170,7 +170,7 @@ def told(standin: StandIn, **orders: object) -> Iterator[None]:
         standin.obey()
 
 
-async def test_openai_completes_once_and_then_lists_models(openai_standin: StandIn) -> None:
+async def test_openai_answers(openai_standin: StandIn) -> None:
     async with attempting("openai", openai_probe(openai_standin)) as attempts:
         results = [await attempts.run() for _ in range(7)]
 
