@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -21,9 +22,25 @@ PACKAGES = sorted(
 MACHINE_PATH = re.compile(r"(?<![\w.])/(root|home|work)/\w")
 SERVICES = sorted((ROOT / "services").iterdir())
 SOURCES = sorted(path for package in PACKAGES for path in package.glob("src/**/*.py"))
+OWN = {
+    tomllib.loads((package / "pyproject.toml").read_text(encoding="utf-8"))["project"]["name"]
+    for package in PACKAGES
+}
 TRACKED = subprocess.run(
     ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
 ).stdout.splitlines()
+
+
+def test_the_top_level_is_the_agreed_one() -> None:
+    folders = {name.split("/")[0] for name in TRACKED if "/" in name}
+
+    assert {folder for folder in folders if not folder.startswith(".")} == {
+        "docs", "infra", "requirements", "services", "shared", "tests",
+    }  # fmt: skip
+    assert {path.name for path in SERVICES} == {
+        "health-monitor", "degradation-engine", "inventory-api", "flag-service",
+    }  # fmt: skip
+    assert "docker-compose.yml" in TRACKED
 
 
 def test_imports_go_one_way() -> None:
@@ -89,8 +106,41 @@ def test_locks_pin_hashes_and_name_no_registry() -> None:
         assert "index-url" not in text
 
 
+def test_everything_that_is_asked_for_is_locked() -> None:
+    locked = set(
+        re.findall(r"^([a-z0-9-]+)==", (ROOT / "requirements/dev.txt").read_text(encoding="utf-8"), re.MULTILINE)
+    )
+    sources = [*(ROOT / "requirements").glob("*.in"), *(package / "pyproject.toml" for package in PACKAGES)]
+    asked = {
+        re.split(r"[^a-z0-9._-]", line.lower(), maxsplit=1)[0].replace("_", "-")
+        for path in sources
+        for line in requirements_of(path)
+    }
+
+    assert asked - locked - OWN == set()
+
+
+def requirements_of(path: Path) -> list[str]:
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".toml":
+        return list(tomllib.loads(text)["project"].get("dependencies", []))
+    return [line for line in text.splitlines() if line and line[0] not in "#-."]
+
+
+def test_links_in_the_documents_lead_somewhere() -> None:
+    broken = {
+        f"{name}: {target}"
+        for name in TRACKED
+        if name.endswith(".md")
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", (ROOT / name).read_text(encoding="utf-8"))
+        if not (ROOT / name).parent.joinpath(target).exists()
+    }
+
+    assert not broken
+
+
 def test_no_machine_path_is_committed() -> None:
     for name in TRACKED:
         path = ROOT / name
-        if path.suffix in {".py", ".md", ".yml", ".yaml", ".toml", ".in", ""} and path.is_file():
+        if path.suffix not in {".gz", ".png"} and path.is_file():
             assert not MACHINE_PATH.search(path.read_text(encoding="utf-8", errors="ignore")), name

