@@ -188,8 +188,8 @@ async def test_migrations_go_down_and_up_again(postgres_url: str) -> None:
 
 
 async def test_a_row_in_demand_is_waited_for_and_speaks_against_nobody(migrated_url: str) -> None:
-    impatient = Limits(writers=4, readers=4, queue_s=5, deadline_s=0.4)
-    async with opened(migrated_url, impatient) as database:
+    limits = Limits(writers=4, readers=4, queue_s=5, deadline_s=2)
+    async with opened(migrated_url, limits) as database:
         store = SqlStore(database)
         place = await place_with(store, 5)
         rival = await asyncpg.connect(migrated_url)
@@ -203,7 +203,7 @@ async def test_a_row_in_demand_is_waited_for_and_speaks_against_nobody(migrated_
         asked = asyncio.create_task(
             answer(store, None, lambda t: reserve(t, "cart", [Line(place, 1)], 60), show)
         )
-        await asyncio.wait({asked}, timeout=0.5)  # longer than a lock is waited for in one attempt
+        await asyncio.wait({asked}, timeout=1.6)  # longer than a lock is waited for in one attempt
         assert not asked.done()
         await transaction.rollback()
 
