@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,11 +12,11 @@ from playwright.async_api import Page, async_playwright
 
 from resilience_contracts import Level
 from resilience_runtime import MemoryBus
+from tests.browser.chromium import chromium
 from tests.browser.cut import relayed
 from tests.contracts.states import level_state
 from tests.flag_service.running import READ_KEY, Replica, running, tell, until
 
-CHROMIUM = shutil.which("chromium")
 LISTEN = """(url) => {
     window.seen = [];
     window.source = new EventSource(url);
@@ -29,14 +28,12 @@ LISTEN = """(url) => {
         });
 }"""
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs a chromium")
-
 
 @pytest.fixture
 async def page() -> AsyncIterator[Page]:
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage"], timeout=60_000
+            executable_path=chromium(), args=["--no-sandbox", "--disable-dev-shm-usage"], timeout=60_000
         )
         try:
             page = await browser.new_page()
