@@ -347,7 +347,7 @@ async def test_a_backorder_flag_is_derived_and_never_imported_b32(api: Caller) -
 
 async def test_quantities_that_are_none_b24(api: Caller) -> None:
     for quantity in (-5, 1.5, 2**31, "5", True, None):
-        tee = {"sku": "TEE", "location": "shop"}
+        tee: dict[str, object] = {"sku": "TEE", "location": "shop"}
         own = tee | {"quantity": quantity}
         moved = [{"sku": "TEE", "quantity": quantity}]
         bodies: dict[str, object] = {
