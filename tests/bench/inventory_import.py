@@ -76,6 +76,7 @@ async def _measure(url: str) -> dict[str, float]:
         began = time.perf_counter()
         done = await _import(imports, first, mode)
         figures[name] = round(time.perf_counter() - began, 2)
+        print(f"{name} {figures[name]} s", flush=True)
         assert done.changed == (0 if name == "import_unchanged_s" else ROWS)
     began, size = time.perf_counter(), 0
     async for chunk in SqlExports(office).rows(None):
