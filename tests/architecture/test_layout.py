@@ -108,7 +108,9 @@ def test_locks_pin_hashes_and_name_no_registry() -> None:
 
 def test_everything_that_is_asked_for_is_locked() -> None:
     locked = set(
-        re.findall(r"^([a-z0-9-]+)==", (ROOT / "requirements/dev.txt").read_text(encoding="utf-8"), re.MULTILINE)
+        re.findall(
+            r"^([a-z0-9-]+)==", (ROOT / "requirements/dev.txt").read_text(encoding="utf-8"), re.MULTILINE
+        )
     )
     sources = [*(ROOT / "requirements").glob("*.in"), *(package / "pyproject.toml" for package in PACKAGES)]
     asked = {
