@@ -50,7 +50,7 @@ FILL = """
 class Voice:
     up: bool = True
 
-    async def write(self, task: str, text: str, tokens: int) -> str:  # noqa: ARG002 - a writer's signature
+    async def write(self, task: str, text: str, tokens: int, *, sparing: bool = False) -> str:  # noqa: ARG002 - a writer's signature
         if not self.up:
             raise UnavailableError("openai", "away")
         return f"About: {text}"

@@ -132,7 +132,7 @@ async def outside(
     engine = connect(f"postgresql://nobody@{address}/nothing", limits, "test")
     redis = cache.connect(f"redis://{address}/0", deadline_s(POLICY, "redis"))
     bucket = Bucket(f"http://{address}", "bucket", "eu-central-1", "key", "secret")
-    model = Model(f"http://{address}/v1", "key", "model")
+    model = Model(f"http://{address}/v1", "key", "model", "small model")
     database = Database(engine, breakers["postgresql"], limits)
     shared = cache.RedisStockCache(redis, breakers["redis"], 900)
     images = S3Images(bucket, breakers["s3"], deadline_s(POLICY, "s3"))

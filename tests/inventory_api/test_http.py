@@ -12,7 +12,7 @@ import jsonschema
 import pytest
 
 from inventory_api.adapters.memory import MemoryStore
-from inventory_api.application.assistant import Assistant
+from inventory_api.application.assistant import FULL_TOKENS, SHORT_TOKENS, Assistant
 from inventory_api.application.commands import Backlog, Commands
 from inventory_api.application.errors import UnavailableError
 from inventory_api.application.images import Image, Images
@@ -42,9 +42,13 @@ class Pictures:
 
 
 class Mute:
-    """A model that never answers."""
+    """A model that never answers, and how it was asked."""
 
-    async def write(self, task: str, text: str, tokens: int) -> str:  # noqa: ARG002 - nobody listens
+    def __init__(self) -> None:
+        self.asked: list[tuple[int, bool]] = []
+
+    async def write(self, task: str, text: str, tokens: int, *, sparing: bool = False) -> str:  # noqa: ARG002
+        self.asked.append((tokens, sparing))
         raise UnavailableError("openai", "it does not answer")
 
 
@@ -52,7 +56,7 @@ class Bench:
     def __init__(self) -> None:
         self.clock = ManualClock(jump=True)
         self.store, self.bus = MemoryStore(self.clock), MemoryBus(clock=self.clock)
-        self.view = View(default_policy())
+        self.view, self.model = View(default_policy()), Mute()
         switches = Switches(self.view, "default", self.clock, Random(1))
         stock = StockReader(self.store, Shared(), switches, self.clock, AGES)
         services = Services(
@@ -60,7 +64,7 @@ class Bench:
             stock=stock,
             commands=Commands(self.bus, self.store, self.clock, "/tests", Backlog()),
             images=Images(Pictures(), switches),
-            assistant=Assistant(Mute(), stock, self.store, switches),
+            assistant=Assistant(self.model, stock, self.store, switches),
             switches=switches,
             breakers={},
             feed_age_s=lambda: None,
@@ -279,6 +283,19 @@ async def test_images_are_kept_and_stood_in_for(bench: Bench, api: httpx.AsyncCl
 
     assert (await api.get("/v1/skus/TEE/image")).headers["content-type"] == "image/svg+xml"
     assert (await api.put("/v1/skus/TEE/image", content=png)).json()["feature"] == "integrations.media"
+
+
+@pytest.mark.parametrize(
+    ("level", "asked"), [(Level.OPTIMAL, (FULL_TOKENS, False)), (Level.DEGRADED, (SHORT_TOKENS, True))]
+)
+async def test_a_degraded_level_spares_the_model(
+    bench: Bench, api: httpx.AsyncClient, level: Level, asked: tuple[int, bool]
+) -> None:
+    bench.set_level(level)
+
+    await api.post("/v1/assistant", json={"question": "What is low?"})
+
+    assert bench.model.asked == [asked]
 
 
 async def test_without_a_model_the_figures_stay(api: httpx.AsyncClient) -> None:

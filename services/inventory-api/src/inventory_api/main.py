@@ -280,7 +280,12 @@ def _outside(settings: Settings, policy: Policy, breakers: Mapping[str, CircuitB
         _revealed(settings.aws_access_key_id),
         _revealed(settings.aws_secret_access_key),
     )
-    model = Model(settings.openai_base_url, _revealed(settings.openai_api_key), settings.openai_model)
+    model = Model(
+        settings.openai_base_url,
+        _revealed(settings.openai_api_key),
+        settings.openai_model,
+        settings.openai_small_model,
+    )
     return Outside(
         Database(engine, breakers["postgresql"], limits),
         redis,

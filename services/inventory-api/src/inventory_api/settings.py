@@ -69,3 +69,6 @@ class Settings(HttpSettings, KafkaSettings, LogSettings, RuntimeSettings):
     openai_base_url: str | None = None
     openai_api_key: SecretStr | None = None
     openai_model: str = "gpt-4o-mini"
+    openai_small_model: str = Field(
+        default="gpt-4.1-nano", description="answers while the level spares OpenAI"
+    )

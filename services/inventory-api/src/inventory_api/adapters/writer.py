@@ -14,18 +14,19 @@ if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
 DEPENDENCY = "openai"
-AT_ONCE = 8
+AT_ONCE, SPARINGLY_AT_ONCE = 8, 2
 EMBEDDING = "text-embedding-3-small"
 DIMENSIONS = 256
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """Which model, where, and the key to it."""
+    """Which model, which smaller one to spare it, where, and the key to them."""
 
     base_url: str | None
     api_key: str | None
     name: str
+    small: str
 
 
 class OpenAIWriter:
@@ -36,19 +37,20 @@ class OpenAIWriter:
         self._breaker = breaker
         self._deadline_s = deadline_s
         self._places = Bulkhead(AT_ONCE)
+        self._few = Bulkhead(SPARINGLY_AT_ONCE)
         self._client: AsyncOpenAI | None = None
         self._connecting = asyncio.Lock()
 
-    async def write(self, task: str, text: str, tokens: int) -> str:
-        """Return what the model writes."""
+    async def write(self, task: str, text: str, tokens: int, *, sparing: bool = False) -> str:
+        """Return what the model writes, or the smaller one when it must be spared."""
         if self._model.api_key is None:
             raise UnavailableError(DEPENDENCY, "no key is set")
         try:
-            async with self._places:
+            async with self._few if sparing else self._places:
                 client = await self._connected()
                 async with self._breaker.guard():
                     done = await client.chat.completions.create(
-                        model=self._model.name,
+                        model=self._model.small if sparing else self._model.name,
                         max_tokens=tokens,
                         messages=[{"role": "system", "content": task}, {"role": "user", "content": text}],
                     )

@@ -25,11 +25,17 @@ _TASK = (
 class Writer(Protocol):
     """A language model."""
 
-    async def write(self, task: str, text: str, tokens: int) -> str:
+    async def write(self, task: str, text: str, tokens: int, *, sparing: bool = False) -> str:
         """Return what it writes, bounded in length and time.
 
+        Args:
+            task: what it is for, and the rules.
+            text: what to answer.
+            tokens: most of what it may write.
+            sparing: by a smaller model, and few at once.
+
         Raises:
-            UnavailableError: it does not answer.
+            UnavailableError: it does not answer, or too many ask.
         """
         ...
 
@@ -61,9 +67,11 @@ class Assistant:
         behaviour = self._switches.admit(Action.ASSIST)
         figures = await self._figures(skus)
         facts = summary(figures)
-        tokens = SHORT_TOKENS if behaviour is Behaviour.REDUCED else FULL_TOKENS
+        sparing = behaviour is Behaviour.REDUCED
+        tokens = SHORT_TOKENS if sparing else FULL_TOKENS
+        asked = f"Question: {question}\nFigures:\n{facts}"
         try:
-            text = await self._writer.write(_TASK, f"Question: {question}\nFigures:\n{facts}", tokens)
+            text = await self._writer.write(_TASK, asked, tokens, sparing=sparing)
         except UnavailableError:
             return Reply(facts, by_model=False, figures=figures)
         return Reply(text, by_model=True, figures=figures)
