@@ -56,7 +56,7 @@ from resilience_contracts import (
     parse_policy,
 )
 from resilience_runtime.api_keys import KeyRing
-from resilience_runtime.bus import Apply, EventPublisher, Message, Reader
+from resilience_runtime.bus import Apply, EventPublisher, Reader
 from resilience_runtime.clock import Clock, SystemClock
 from resilience_runtime.http import Readiness, build_app
 from resilience_runtime.intake import OnBad
@@ -116,7 +116,7 @@ def assemble(settings: Settings, policy: Policy, outside: Outside) -> Service:
         pulse=pulse,
         clock=clock,
     )
-    letters = Letters(outside.send_letter, lambda: outside.lease.held, pulse.beat)
+    letters = Letters(outside.send_letter, pulse.beat)
     open_reader = partial(_open, outside, letters)
     state_reader = open_reader(STATE_TOPICS, feed.apply, feed.begin)
     audit_reader = open_reader((Topic.AUDIT,), feed.apply, lambda: None)
@@ -230,11 +230,7 @@ def _open(
         letters.forget(topics)
         on_rebuild()
 
-    async def on_bad(message: Message, error: Exception) -> None:
-        await letters.deal_with(message, error, live=reader.caught_up)
-
-    reader = outside.open_reader(topics, apply, begin, on_bad)
-    return reader
+    return outside.open_reader(topics, apply, begin, letters.deal_with)
 
 
 def _news(board: Switchboard, history: History, clock: Clock) -> tuple[list[LevelChanged], list[HoldSet]]:

@@ -5,6 +5,7 @@ Taken: the group coordinator of Kafka, which elects, times out and hands over. N
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from random import Random
 from typing import Protocol
@@ -18,6 +19,7 @@ from resilience_runtime.clock import Clock
 
 GROUP = "flag-service.webhooks"
 LOOK_MS = 500
+STOP_S = 2.0
 
 log = structlog.get_logger(__name__)
 
@@ -72,8 +74,8 @@ class KafkaLease:
                 self._note(held=bool(consumer.assignment()))
                 await consumer.getmany(timeout_ms=LOOK_MS)
         finally:
-            with contextlib.suppress(Exception):
-                await consumer.stop()
+            with contextlib.suppress(Exception):  # a group that elects at this moment would hold up the stop
+                await asyncio.wait_for(consumer.stop(), STOP_S)
 
     def _note(self, *, held: bool) -> None:
         if held != self.held:

@@ -1,4 +1,4 @@
-"""Which of what could not be applied becomes a dead letter: each record once, over restarts and replicas."""
+"""Which of what could not be applied becomes a dead letter: of each replica once, also over its restarts."""
 
 from __future__ import annotations
 
@@ -12,16 +12,15 @@ Send = Callable[[Message, Exception], Awaitable[bool]]
 class Letters:
     """Sends a letter for a record that no letter was sent for.
 
-    What was there when reading began and comes after the place that was kept on disk was missed by this
-    replica, which sends it. What comes later is read by all replicas at once, and the one that leads sends it.
+    Each replica sends its own: a letter too many can be told by its place of origin, one that nobody sent since
+    nobody led at that moment would be lost.
 
     Attributes:
         places: the offset up to which letters were dealt with, by `topic/partition`.
     """
 
-    def __init__(self, send: Send, leads: Callable[[], bool], noted: Callable[[], None]) -> None:
+    def __init__(self, send: Send, noted: Callable[[], None]) -> None:
         self._send = send
-        self._leads = leads
         self._noted = noted
         self.places: dict[str, int] = {}
 
@@ -32,11 +31,11 @@ class Letters:
             place: offset for place, offset in self.places.items() if place.rpartition("/")[0] not in gone
         }
 
-    async def deal_with(self, message: Message, error: Exception, *, live: bool) -> None:
-        """Send a letter for a record, unless that was done before or is another replica's part."""
+    async def deal_with(self, message: Message, error: Exception) -> None:
+        """Send a letter for a record, unless that was done before."""
         place = f"{message.topic}/{message.partition}"
         if message.offset < self.places.get(place, 0):
             return
-        if (live and not self._leads()) or await self._send(message, error):
+        if await self._send(message, error):
             self.places[place] = message.offset + 1
             self._noted()
