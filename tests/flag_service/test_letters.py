@@ -74,6 +74,10 @@ async def test_a_log_that_was_lost_is_looked_at_anew(bus: MemoryBus, tmp_path: P
         await break_in(bus, b"old")
         await break_in(bus, b"older")
         await until(lambda: len(letters(bus)) == 2)
+        old_ms = bus.records(Topic.HOLDS)[0].timestamp_ms
         bus.reset(Topic.HOLDS)
+        await until(
+            lambda: datetime.now(UTC).timestamp() * 1000 >= old_ms + 1
+        )  # what tells two of one offset apart
         await break_in(bus, b"new")
         await until(lambda: letters(bus)[-1] == b"new")
