@@ -1,7 +1,8 @@
-"""Event to consumer: a health event becomes a level, beside the same two hops over bare aiokafka.
+"""Event to consumer: a health event becomes a level in a consumer's view, beside the same two hops over bare aiokafka.
 
-The floor: one process reads each record from one topic and writes it to another with acks=all, and the same
-consumer reads it there. Bound: p99 at most twice the floor's, in one run, on one broker.
+The floor: one process reads each record from one topic and writes it to another with acks=all, and a bare consumer
+reads it there. Ours: the engine, and what inventory-api and flag-service follow the level with (ReplicaReader, codec
+and View). Bound: p99 at most twice the floor's, in one run, on one broker.
 """
 
 from __future__ import annotations
@@ -13,15 +14,28 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
-from resilience_contracts import HealthObserved, Observation, Outcome, ProbeReport, Topic, encode
+from resilience_contracts import (
+    HealthObserved,
+    LevelState,
+    Observation,
+    Outcome,
+    ProbeReport,
+    Topic,
+    View,
+    decode,
+    default_policy,
+    encode,
+)
+from resilience_runtime import Message, ReplicaReader
 from tests.fixtures.stack import RunningStack, running_stack
 
 EVENTS = 600
@@ -29,6 +43,9 @@ RATE_PER_S = 50
 WARM_UP = 50
 TIMES_FLOOR = 2.0
 RESULT = Path(".stack/bench/hops.json")
+
+See = Callable[[bytes | None], None]
+Listen = Callable[[See], AbstractAsyncContextManager[None]]
 
 RELAY = """
 import asyncio, sys
@@ -73,26 +90,22 @@ def down_event(scope: str) -> HealthObserved:
 
 
 async def measure(
-    bootstrap: str, topic: str, send: Callable[[AIOKafkaProducer, str], Awaitable[object]], name: str
+    bootstrap: str, listen: Listen, send: Callable[[AIOKafkaProducer, str], Awaitable[object]], name: str
 ) -> Hops:
     """Send at a steady rate and note when each event's result is first seen."""
     sent: dict[str, float] = {}
     got: dict[str, float] = {}
-    total = WARM_UP + EVENTS
-    consumer = AIOKafkaConsumer(topic, bootstrap_servers=bootstrap, auto_offset_reset="latest")
+    total, all_seen = WARM_UP + EVENTS, asyncio.Event()
+
+    def see(key: bytes | None) -> None:
+        scope = (key or b"").decode()
+        if scope in sent and scope not in got:
+            got[scope] = time.perf_counter()
+        if len(got) == total:
+            all_seen.set()
+
     producer = AIOKafkaProducer(bootstrap_servers=bootstrap, acks="all", enable_idempotence=True)
-    async with consumer, producer, asyncio.timeout(120):
-        await consumer.seek_to_end()
-
-        async def receive() -> None:
-            async for record in consumer:
-                key = (record.key or b"").decode()
-                if key in sent and key not in got:
-                    got[key] = time.perf_counter()
-                if len(got) == total:
-                    return
-
-        receiver = asyncio.create_task(receive())
+    async with producer, asyncio.timeout(120), listen(see):
         run = uuid.uuid4().hex[:8]
         start = time.perf_counter()
         for index in range(total):
@@ -100,9 +113,49 @@ async def measure(
             scope = f"bench-{run}-{index}"
             sent[scope] = time.perf_counter()
             await send(producer, scope)
-        await receiver
+        await all_seen.wait()
     measured = list(sent)[WARM_UP:]
     return Hops(name, [(got[scope] - sent[scope]) * 1000 for scope in measured])
+
+
+@asynccontextmanager
+async def bare_consumer(bootstrap: str, topic: str, see: See) -> AsyncIterator[None]:
+    consumer = AIOKafkaConsumer(topic, bootstrap_servers=bootstrap, auto_offset_reset="latest")
+
+    async def receive() -> None:
+        async for record in consumer:
+            see(record.key)
+
+    async with consumer:
+        await consumer.seek_to_end()
+        async with running(receive()):
+            yield
+
+
+@asynccontextmanager
+async def view_of_levels(bootstrap: str, see: See) -> AsyncIterator[None]:
+    view = View(default_policy())
+
+    def apply(message: Message) -> None:
+        state = decode(message.value or b"", message.headers).event
+        if isinstance(state, LevelState):
+            view.apply_level(state)
+            see(message.key)
+
+    reader = ReplicaReader(bootstrap, (Topic.LEVELS,), apply)
+    async with running(reader.run()):
+        await reader.wait_caught_up()
+        yield
+
+
+@asynccontextmanager
+async def running(work: Coroutine[object, object, None]) -> AsyncIterator[None]:
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
 
 
 @asynccontextmanager
@@ -126,17 +179,19 @@ async def floor(stack: RunningStack) -> Hops:
         await producer.send(source, encoded.value, encoded.key)
 
     async with relay(stack.bootstrap, source, target):
-        return await measure(stack.bootstrap, target, send, "bare aiokafka relay")
+        return await measure(
+            stack.bootstrap, partial(bare_consumer, stack.bootstrap, target), send, "bare aiokafka relay"
+        )
 
 
 async def engine(stack: RunningStack) -> Hops:
-    """Measure health event to level state, through the running engine."""
+    """Measure health event to a consumer's view of the level, through the running engine."""
 
     async def send(producer: AIOKafkaProducer, scope: str) -> None:
         encoded = encode(down_event(scope), "/bench")
         await producer.send(encoded.topic, encoded.value, encoded.key, headers=list(encoded.headers))
 
-    return await measure(stack.bootstrap, Topic.LEVELS, send, "degradation-engine")
+    return await measure(stack.bootstrap, partial(view_of_levels, stack.bootstrap), send, "engine and view")
 
 
 def report(hops: list[Hops]) -> bool:
