@@ -37,32 +37,54 @@ async def consumer(tmp_path: object) -> AsyncIterator[BatchConsumer]:
     made._thread.thread_loop.close()
 
 
-async def test_a_batch_that_was_taken_commits_past_its_last_record(consumer: BatchConsumer) -> None:
-    taken = batch(5, 9)
-    taken.taken = True
+def leave(consumer: BatchConsumer, left: Batch) -> None:
+    """Do what a compiled stream of Faust does with a message that leaves the agent, however it does."""
+    left.acked = True
+    consumer._acked_index[left.tp].add(left.offset)
+    consumer._acked[left.tp].append(left.offset)
 
-    consumer.ack(taken)
 
-    assert consumer._filter_committable_offsets([PART]) == {PART: 10}
+def to_commit(consumer: BatchConsumer) -> dict[TP, int]:
+    return consumer._filter_committable_offsets(consumer._filter_tps_with_pending_acks())
+
+
+async def test_each_batch_that_was_taken_commits_past_its_last_record(consumer: BatchConsumer) -> None:
+    for taken in (batch(0, 0), batch(1, 4), batch(5, 9)):
+        consumer.took(taken)
+        leave(consumer, taken)
+
+        assert to_commit(consumer) == {PART: taken.offset + 1}
+        consumer._committed_offset[PART] = taken.offset + 1
+
+    assert to_commit(consumer) == {}
+    assert len(consumer._acked[PART]) == 1, "Faust's books do not grow"
 
 
 async def test_a_batch_that_left_the_agent_untaken_commits_nothing(consumer: BatchConsumer) -> None:
-    first, second = batch(0, 4), batch(5, 9)
-    first.taken = True
-    consumer.ack(first)
+    leave(consumer, batch(0, 4))
+    assert to_commit(consumer) == {}
 
-    consumer.ack(second)
+    consumer.took(batch(0, 4))
+    leave(consumer, batch(5, 9))
 
-    assert consumer._filter_committable_offsets([PART]) == {PART: 5}
+    assert to_commit(consumer) == {PART: 5}
 
 
-async def test_what_is_committed_is_not_committed_again(consumer: BatchConsumer) -> None:
-    taken = batch(0, 4)
-    taken.taken = True
-    consumer.ack(taken)
-    consumer._committed_offset[PART] = 5
+async def test_a_batch_from_before_a_rebalance_commits_nothing(consumer: BatchConsumer) -> None:
+    consumer.app.consumer_generation_id = 1
 
-    assert consumer._filter_committable_offsets([PART]) == {}
+    consumer.took(batch(0, 4))
+
+    assert to_commit(consumer) == {}
+
+
+async def test_what_was_taken_of_a_partition_that_went_commits_nothing(consumer: BatchConsumer) -> None:
+    consumer.took(batch(0, 4))
+
+    await consumer.on_partitions_revoked({PART})
+    leave(consumer, batch(5, 9))
+
+    assert to_commit(consumer) == {}
 
 
 async def test_a_batch_in_work_is_waited_for(consumer: BatchConsumer) -> None:

@@ -39,6 +39,9 @@ READY_S = 60.0
 POLL_S = 0.1
 MONITOR = "/services/health-monitor/test"
 
+DeadLetter = tuple[bytes | None, dict[str, bytes]]
+"""Its value and headers."""
+
 
 class EngineProcess:
     """`python -m degradation_engine`, started, killed and looked at."""
@@ -131,13 +134,29 @@ class Ear:
     """Everything that was published on some topics since it began to listen."""
 
     events: list[Event] = field(default_factory=list)
-    letters: list[tuple[bytes | None, dict[str, bytes]]] = field(default_factory=list)
+    letters: list[DeadLetter] = field(default_factory=list)
 
     def states(self, scope: str) -> list[LevelState]:
         return [event for event in self.events if isinstance(event, LevelState) and event.scope == scope]
 
     def changes(self, scope: str) -> list[LevelChanged]:
         return [event for event in self.events if isinstance(event, LevelChanged) and event.scope == scope]
+
+    def steps(self, scope: str) -> list[tuple[str, str]]:
+        """Return from where to where the level went; a change that a killed engine announced twice is one."""
+        once = {change.version.ordered(): change for change in self.changes(scope)}
+        return [(change.from_level, change.to_level) for change in once.values()]
+
+    def letters_since(self, began_ms: int) -> dict[tuple[bytes, bytes], DeadLetter]:
+        """Return dead letters by the place of the event, of events stored since then.
+
+        A letter may come twice, and late: what an engine that was killed had taken is taken again.
+        """
+        return {
+            (some["dlq_original_partition"], some["dlq_original_offset"]): (value, some)
+            for value, some in self.letters
+            if int(some["dlq_original_timestamp"]) >= began_ms
+        }
 
     async def until(self, condition: Callable[[], bool], timeout_s: float = 30.0) -> None:
         deadline_s = time.monotonic() + timeout_s

@@ -19,14 +19,9 @@ LARGEST = 500
 
 
 class Batch(ConsumerMessage):
-    """Records of one partition in their order, as one message at the offset of the last.
+    """Records of one partition in their order, as one message at the offset of the last."""
 
-    Attributes:
-        taken: whether all that follows from them is stored. Faust acknowledges whatever left the agent, also by an
-            exception or unseen in a rebalance; nothing is committed that was not taken.
-    """
-
-    __slots__ = ("records", "taken")
+    __slots__ = ("records",)
 
     def __init__(self, tp: TP, records: Sequence[ConsumerRecord], generation_id: int) -> None:
         last = records[-1]
@@ -44,15 +39,19 @@ class Batch(ConsumerMessage):
             generation_id=generation_id,
         )
         self.records = records
-        self.taken = False
 
 
 class BatchConsumer(aiokafka.Consumer):
     """Faust's consumer over batches.
 
     One agent takes the batches of a partition in their order, so that the last one taken says all there is to
-    commit: Faust's books of single offsets, and of gaps between them, are not needed.
+    commit. Faust's books of single offsets are not read: they note whatever left the agent, also by an exception or
+    unseen in a rebalance, and its compiled streams write them past `ack`.
     """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._next: dict[TP, int] = {}
 
     async def _getmany(
         self,
@@ -68,17 +67,29 @@ class BatchConsumer(aiokafka.Consumer):
     def _to_message(self, tp: TP, record: Sequence[ConsumerRecord]) -> ConsumerMessage:
         return Batch(tp, record, self.app.consumer_generation_id)
 
+    def took(self, batch: Batch) -> None:
+        """Note that all that follows from a batch is stored; one from before a rebalance comes again."""
+        if batch.generation_id != self.app.consumer_generation_id:
+            return
+        self._next[batch.tp] = batch.offset + 1
+        self._acked[batch.tp] = []  # its key says that there is something to commit
+        self._acked_index[batch.tp] = set()
+
     def ack(self, message: Message) -> bool:
-        """Note that a batch left the agent."""
+        """Note that a batch left the agent, which says nothing of whether it was taken."""
         message.acked = True
         self._unacked_messages.discard(message)
-        if isinstance(message, Batch) and message.taken:
-            self._acked[message.tp] = [message.offset + 1]
         notify(self._waiting_for_ack)
         return True
 
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """Forget what was taken of partitions that go."""
+        for tp in revoked:
+            self._next.pop(tp, None)
+        await super().on_partitions_revoked(revoked)
+
     def _new_offset(self, tp: TP) -> int | None:
-        return next(iter(self._acked[tp]), None)
+        return self._next.get(tp)
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
         """Do nothing: offsets between those of two batches hold records of the second."""

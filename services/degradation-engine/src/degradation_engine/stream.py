@@ -27,7 +27,7 @@ from resilience_runtime.bus import Message
 from resilience_runtime.clock import Clock
 
 from .adapters.shelf import Shelf, read_shelf
-from .batch import Batch, BatchTransport
+from .batch import Batch, BatchConsumer, BatchTransport
 from .ownership import Ownership
 
 log = structlog.get_logger(__name__)
@@ -171,11 +171,11 @@ class Stream:
     async def _take_all(self, stream: StreamT[bytes]) -> None:
         async for event in stream.events():
             if isinstance(event.message, Batch):
-                await self._take(event.message)
+                await self._take(event.message, event.app.consumer)
 
-    async def _take(self, batch: Batch) -> None:
+    async def _take(self, batch: Batch, consumer: BatchConsumer) -> None:
         await self._ownership.take(batch.partition, [_message(record) for record in batch.records])
-        batch.taken = True
+        consumer.took(batch)
         self._taken[batch.partition] = batch.offset + 1
 
     async def _tick(self) -> None:
