@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from inventory_api.application.errors import UnavailableError
 from resilience_guards import Bulkhead, BulkheadFull, CallNotPermitted, CircuitBreaker
@@ -13,6 +13,8 @@ from resilience_guards import Bulkhead, BulkheadFull, CallNotPermitted, CircuitB
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
+T = TypeVar("T")
+R = TypeVar("R")
 DEPENDENCY = "openai"
 AT_ONCE, SPARINGLY_AT_ONCE = 8, 2
 EMBEDDING = "text-embedding-3-small"
@@ -43,49 +45,49 @@ class OpenAIWriter:
 
     async def write(self, task: str, text: str, tokens: int, *, sparing: bool = False) -> str:
         """Return what the model writes, or the smaller one when it must be spared."""
-        if self._model.api_key is None:
-            raise UnavailableError(DEPENDENCY, "no key is set")
-        try:
-            async with self._few if sparing else self._places:
-                client = await self._connected()
-                async with self._breaker.guard():
-                    done = await client.chat.completions.create(
-                        model=self._model.small if sparing else self._model.name,
-                        max_tokens=tokens,
-                        messages=[{"role": "system", "content": task}, {"role": "user", "content": text}],
-                    )
-            written = done.choices[0].message.content if done.choices else None
-        except CallNotPermitted as refused:
-            raise UnavailableError(DEPENDENCY, "its circuit breaker is open", refused.retry_after_s) from None
-        except BulkheadFull:
-            raise UnavailableError(DEPENDENCY, "too many calls wait for it") from None
-        except Exception as error:
-            raise UnavailableError(DEPENDENCY, f"it does not answer ({type(error).__name__})") from error
+        written: str | None = await self._ask(
+            self._few if sparing else self._places,
+            lambda client: client.chat.completions.create(
+                model=self._model.small if sparing else self._model.name,
+                max_tokens=tokens,
+                messages=[{"role": "system", "content": task}, {"role": "user", "content": text}],
+            ),
+            lambda done: done.choices[0].message.content if done.choices else None,
+        )
         if not written:
             raise UnavailableError(DEPENDENCY, "it wrote nothing")
         return written
 
     async def embed(self, texts: Sequence[str]) -> list[list[float]]:
         """Return a vector for each text."""
+        vectors = await self._ask(
+            self._places,
+            lambda client: client.embeddings.create(
+                model=EMBEDDING, input=list(texts), dimensions=DIMENSIONS
+            ),
+            lambda done: [each.embedding for each in done.data],
+        )
+        if len(vectors) != len(texts):
+            raise UnavailableError(DEPENDENCY, "it answered something else")
+        return vectors
+
+    async def _ask(
+        self, places: Bulkhead, ask: Callable[[AsyncOpenAI], Awaitable[T]], read: Callable[[T], R]
+    ) -> R:
         if self._model.api_key is None:
             raise UnavailableError(DEPENDENCY, "no key is set")
         try:
-            async with self._places:
+            async with places:
                 client = await self._connected()
                 async with self._breaker.guard():
-                    done = await client.embeddings.create(
-                        model=EMBEDDING, input=list(texts), dimensions=DIMENSIONS
-                    )
+                    answer = await ask(client)
+            return read(answer)
         except CallNotPermitted as refused:
             raise UnavailableError(DEPENDENCY, "its circuit breaker is open", refused.retry_after_s) from None
         except BulkheadFull:
             raise UnavailableError(DEPENDENCY, "too many calls wait for it") from None
         except Exception as error:
             raise UnavailableError(DEPENDENCY, f"it does not answer ({type(error).__name__})") from error
-        vectors = [each.embedding for each in done.data]
-        if len(vectors) != len(texts):
-            raise UnavailableError(DEPENDENCY, "it answered something else")
-        return vectors
 
     async def check(self) -> None:
         """Ask for the list of models."""
