@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from resilience_cli.demo import await_level
+from tests.e2e.shop import until
 from tests.fixtures.prometheus import running_prometheus
 from tests.fixtures.stack import RunningStack
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
 SERVICES = ("inventory-api", "flag-service", "health-monitor", "degradation-engine")
-WAIT_S = 60.0
-
-
-def until(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + WAIT_S
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.2)
+WAIT_S = 60
 
 
 def test_faults_fire_their_alerts_and_their_end_resolves_them(
@@ -32,15 +24,15 @@ def test_faults_fire_their_alerts_and_their_end_resolves_them(
     targets = {name: quick_stack.url(f"{name}-metrics").removeprefix("http://") for name in SERVICES}
 
     with running_prometheus(tmp_path, targets, for_s=0) as prometheus:
-        until(prometheus.targets_up, "a service gives no metrics")
-        until(lambda: not prometheus.alerts(), "an alert fires though all is well")
+        until("metrics of every service", prometheus.targets_up, WAIT_S)
+        until("no alert", lambda: not prometheus.alerts(), WAIT_S)
 
         quick_stack.stop("postgresql")
-        until(lambda: prometheus.alerts().get("LevelMinimalOrWorse") == "firing", "nobody is woken")
+        until("somebody woken", lambda: prometheus.alerts().get("LevelMinimalOrWorse") == "firing", WAIT_S)
         quick_stack.restore("postgresql")
-        until(lambda: "LevelMinimalOrWorse" not in prometheus.alerts(), "the alert does not end")
+        until("the end of the alert", lambda: "LevelMinimalOrWorse" not in prometheus.alerts(), WAIT_S)
 
         quick_stack.pause("health-monitor")
-        until(lambda: "ServiceDown" in prometheus.alerts(), "a frozen service is not seen")
+        until("the frozen service seen", lambda: "ServiceDown" in prometheus.alerts(), WAIT_S)
         quick_stack.restore("health-monitor")
-        until(lambda: "ServiceDown" not in prometheus.alerts(), "the alert does not end")
+        until("the end of the alert", lambda: "ServiceDown" not in prometheus.alerts(), WAIT_S)
