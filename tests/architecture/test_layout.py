@@ -6,10 +6,12 @@ import re
 import subprocess
 import sys
 import tomllib
+from importlib.metadata import distributions
 from pathlib import Path
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
 
 from resilience_contracts import Topic
 
@@ -107,11 +109,7 @@ def test_locks_pin_hashes_and_name_no_registry() -> None:
 
 
 def test_everything_that_is_asked_for_is_locked() -> None:
-    locked = set(
-        re.findall(
-            r"^([a-z0-9-]+)==", (ROOT / "requirements/dev.txt").read_text(encoding="utf-8"), re.MULTILINE
-        )
-    )
+    locked = set(locked_extras())
     sources = [*(ROOT / "requirements").glob("*.in"), *(package / "pyproject.toml" for package in PACKAGES)]
     asked = {
         re.split(r"[^a-z0-9._-]", line.lower(), maxsplit=1)[0].replace("_", "-")
@@ -120,6 +118,26 @@ def test_everything_that_is_asked_for_is_locked() -> None:
     }
 
     assert asked - locked - OWN == set()
+
+
+def test_extras_that_packages_ask_for_are_locked_as_extras() -> None:
+    locked = locked_extras()
+
+    lacking = {
+        (asked.name, extra)
+        for distribution in distributions()
+        for asked in map(Requirement, distribution.requires or [])
+        if (asked.marker is None or asked.marker.evaluate({"extra": ""})) and asked.name in locked
+        for extra in asked.extras - locked[asked.name]
+    }
+
+    assert not lacking, "pip looks beyond the lock for these"
+
+
+def locked_extras() -> dict[str, set[str]]:
+    text = (ROOT / "requirements/dev.txt").read_text(encoding="utf-8")
+    lines = re.findall(r"^([a-z0-9-]+)(?:\[(.*)\])?==", text, re.MULTILINE)
+    return {name: set(extras.replace(" ", "").split(",")) for name, extras in lines}
 
 
 def requirements_of(path: Path) -> list[str]:
