@@ -44,7 +44,7 @@ class Batch(ConsumerMessage):
 class BatchConsumer(aiokafka.Consumer):
     """Faust's consumer over batches.
 
-    One agent takes the batches of a partition in their order, so that the last one taken says all there is to
+    The agent takes the batches of a partition in their order, so that the last one taken says all there is to
     commit. Faust's books of single offsets are not read: they note whatever left the agent, also by an exception or
     unseen in a rebalance, and its compiled streams write them past `ack`.
     """
@@ -67,9 +67,13 @@ class BatchConsumer(aiokafka.Consumer):
     def _to_message(self, tp: TP, record: Sequence[ConsumerRecord]) -> ConsumerMessage:
         return Batch(tp, record, self.app.consumer_generation_id)
 
+    def current(self, batch: Batch) -> bool:
+        """Say whether a batch was fetched since the last rebalance; one from before comes again, here or elsewhere."""
+        return bool(batch.generation_id == self.app.consumer_generation_id)
+
     def took(self, batch: Batch) -> None:
-        """Note that all that follows from a batch is stored; one from before a rebalance comes again."""
-        if batch.generation_id != self.app.consumer_generation_id:
+        """Note that all that follows from a batch is stored."""
+        if not self.current(batch):
             return
         self._next[batch.tp] = batch.offset + 1
         self._acked[batch.tp] = []  # its key says that there is something to commit

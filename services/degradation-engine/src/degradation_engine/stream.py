@@ -9,6 +9,7 @@ that follows from it is stored.
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Callable
 from random import Random
 from typing import Any
@@ -41,6 +42,8 @@ SILENT_AFTER_S = 30.0
 ENDS_S = 5.0
 FIRST_RETRY_S, LAST_RETRY_S = 0.5, 10.0
 SHELF_ATTEMPTS = 3
+SIDE_BY_SIDE = 12
+"""So many batches wait for what follows from them to be stored: two of each partition of the health topic."""
 
 SETTINGS: dict[str, Any] = {
     "store": "memory://",
@@ -169,14 +172,24 @@ class Stream:
         return app
 
     async def _take_all(self, stream: StreamT[bytes]) -> None:
-        async for event in stream.events():
-            if isinstance(event.message, Batch):
-                await self._take(event.message, event.app.consumer)
+        """Take batches of several partitions side by side, those of one partition in their order."""
+        room = asyncio.Semaphore(SIDE_BY_SIDE)
+        turns: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
+        async with asyncio.TaskGroup() as taking:
+            async for event in stream.events():
+                if isinstance(event.message, Batch):
+                    await room.acquire()
+                    turn = turns[event.message.partition]
+                    taken = taking.create_task(self._take(event.message, event.app.consumer, turn))
+                    taken.add_done_callback(lambda _: room.release())
 
-    async def _take(self, batch: Batch, consumer: BatchConsumer) -> None:
-        await self._ownership.take(batch.partition, [_message(record) for record in batch.records])
-        consumer.took(batch)
-        self._taken[batch.partition] = batch.offset + 1
+    async def _take(self, batch: Batch, consumer: BatchConsumer, turn: asyncio.Lock) -> None:
+        async with turn:
+            if not consumer.current(batch):
+                return
+            await self._ownership.take(batch.partition, [_message(record) for record in batch.records])
+            consumer.took(batch)
+            self._taken[batch.partition] = batch.offset + 1
 
     async def _tick(self) -> None:
         self._ticked_s = self._clock.monotonic()
