@@ -5,7 +5,15 @@ import pytest
 from degradation_engine.domain import Refused
 from degradation_engine.domain.dependency import OBSERVERS_LIMIT, Track
 from degradation_engine.domain.instant import to_ms
-from resilience_contracts import BreakerState, DependencyState, Health, HealthObserved, LevelState, Outcome
+from resilience_contracts import (
+    BreakerState,
+    DependencyState,
+    Health,
+    HealthObserved,
+    LevelChanged,
+    LevelState,
+    Outcome,
+)
 from tests.degradation_engine.shop import POLICY, Shop, at, breaker, report
 
 OK, MISS = Outcome.OK, Outcome.TIMEOUT
@@ -131,10 +139,28 @@ def test_so_many_observers_are_kept_and_no_more() -> None:
         assert track.take(event, POLICY, to_ms(event.observed_at))
 
     with pytest.raises(Refused, match="too_many_observers"):
-        track.take(report("redis", [OK], 101, observer="one more"), POLICY, to_ms(at(101)))
+        track.check_room(report("redis", [OK], 101, observer="one more"), to_ms(at(101)))
     later = report("redis", [OK], 200, observer="after the others fell silent")
+    track.check_room(later, to_ms(at(200)))
     assert track.take(later, POLICY, to_ms(at(200)))
     assert list(track.probes) == ["after the others fell silent"]
+
+
+def test_an_observer_too_many_swallows_no_change_that_was_due() -> None:
+    shop = Shop().run(60)
+    for number in range(OBSERVERS_LIMIT - 1):
+        crowd = report("s3", [OK], 60, observer=f"o{number}", interval_s=30)
+        shop.engine.observe(crowd, at(60))
+    shop.down.add("openai")
+    shop.run(12)
+    assert shop.state.pending is not None
+    due = shop.state.pending.earliest_at
+
+    with pytest.raises(Refused, match="too_many_observers"):
+        shop.engine.observe(report("s3", [OK], 85, observer="one more"), due)
+
+    changes = [event for event in shop.engine.tick(due) if isinstance(event, LevelChanged)]
+    assert [change.changed_at for change in changes] == [due]
 
 
 def test_an_interval_of_an_hour_does_not_make_an_old_report_fresh() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from operator import itemgetter
 from typing import Protocol, TypeVar
@@ -68,12 +68,22 @@ class Track:
         yield from self.probes.values()
         yield from self.breakers.values()
 
-    def take(self, event: Report, policy: Policy, seen_ms: int) -> Sighting | None:
-        """Keep a report and return it, if it is newer than its observer's last one.
+    def check_room(self, event: Report, seen_ms: int) -> None:
+        """Check that a report's observer is known, or may still be added.
 
         Raises:
             Refused: too many observers report on this dependency.
         """
+        held: Mapping[str, Sighting] = self.probes if event.probe is not None else self.breakers
+        if len(held) < OBSERVERS_LIMIT or event.observer in held:
+            return
+        if sum(seen_ms <= seen.silent_ms() for seen in held.values()) >= OBSERVERS_LIMIT:
+            raise Refused(
+                RefusalReason.TOO_MANY_OBSERVERS, f"{OBSERVERS_LIMIT} already report on this dependency"
+            )
+
+    def take(self, event: Report, policy: Policy, seen_ms: int) -> Sighting | None:
+        """Keep a report for which there is room and return it, if it is newer than its observer's last one."""
         if event.probe is not None:
             probe = of_probe(event, event.probe, policy, seen_ms)
             return _keep(self.probes, event.observer, probe)
@@ -217,10 +227,6 @@ def _keep(held: dict[str, S], observer: str, sighting: S) -> S | None:
         held[observer] = sighting
         return sighting
     _forget_silent(held, sighting.seen_ms)
-    if len(held) >= OBSERVERS_LIMIT:
-        raise Refused(
-            RefusalReason.TOO_MANY_OBSERVERS, f"{OBSERVERS_LIMIT} already report on this dependency"
-        )
     held[observer] = sighting
     ordered = sorted(held.items())
     held.clear()

@@ -50,13 +50,13 @@ class Engine:
         Raises:
             Refused: unknown dependency, a time that cannot be, or more observers or scopes than are kept.
         """
-        now_ms = to_ms(now)
-        self._check(event, now_ms)
+        now_ms, observed_ms = to_ms(now), to_ms(event.observed_at)
+        self._check(event, observed_ms - now_ms)
         scope = self._scopes.get(event.scope)
         if scope is None:
             scope = Scope(self._newborn(event.scope, now_ms), self.policy, self._features)
             self._scopes[event.scope] = scope
-        return self._announced(event.scope, scope.observe(event, now_ms))
+        return self._announced(event.scope, scope.observe(event, observed_ms, now_ms))
 
     def tick(self, now: datetime) -> list[Event]:
         """Let time pass for every scope: dwell times, silence, expiry, and heartbeats.
@@ -136,10 +136,9 @@ class Engine:
         """
         return self._scopes[scope].state.version
 
-    def _check(self, event: Report, now_ms: int) -> None:
+    def _check(self, event: Report, ahead_ms: int) -> None:
         if event.dependency not in self.policy.dependencies:
             raise Refused(RefusalReason.UNKNOWN_DEPENDENCY, f"the policy knows no {event.dependency!r}")
-        ahead_ms = to_ms(event.observed_at) - now_ms
         if ahead_ms > AHEAD_MS:
             raise Refused(
                 RefusalReason.TIME_AHEAD, f"observed {ahead_ms // SECOND_MS} s after the log's time"

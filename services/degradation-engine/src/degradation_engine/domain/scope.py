@@ -13,7 +13,7 @@ from resilience_contracts import Event, Health, Level, LevelState, Policy
 from .announcement import decided_by, expect, level_changed, level_state
 from .dependency import Judgement, Track, judge, unseen_until_ms
 from .feature_table import FeatureTable, Resolutions
-from .instant import SECOND_MS, span_ms, to_ms
+from .instant import SECOND_MS, span_ms
 from .outage import follow
 from .report import Report
 from .sighting import Sighting
@@ -36,15 +36,19 @@ class Scope:
         self._calm = False  # nothing is stale and nothing pends: one dependency can then be judged by itself
         self._fit()
 
-    def observe(self, event: Report, now_ms: int) -> list[Event]:
-        """Take a report at an instant.
+    def observe(self, event: Report, observed_ms: int, now_ms: int) -> list[Event]:
+        """Take a report, made at one instant and heard at another.
 
         Raises:
             Refused: too many observers report on the dependency.
         """
+        track, seen_ms = (
+            self.state.tracks[event.dependency],
+            min(observed_ms, max(self.state.clock_ms, now_ms)),
+        )
+        track.check_room(event, seen_ms)
         events = self.advance(now_ms)
-        seen_ms = min(to_ms(event.observed_at), self.state.clock_ms)
-        sighting = self.state.tracks[event.dependency].take(event, self._policy, seen_ms)
+        sighting = track.take(event, self._policy, seen_ms)
         if sighting is None:
             return events
         if event.probe is not None:
