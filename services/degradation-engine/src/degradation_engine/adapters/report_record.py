@@ -18,7 +18,7 @@ from degradation_engine.domain import Report
 from resilience_contracts import BreakerState, CodecError, HealthObserved, Outcome, decode
 from resilience_runtime.bus import Headers, Message
 
-HEADERS = frozenset({
+NAMES = (
     "ce_specversion",
     "ce_id",
     "ce_source",
@@ -26,17 +26,18 @@ HEADERS = frozenset({
     "ce_subject",
     "ce_time",
     "ce_dataschema",
-    "ce_traceparent",
     "content-type",
-})  # fmt: skip
+)
+TRACED_NAMES = (*NAMES, "ce_traceparent")
+"""Headers in the order of `encode`: to compare them all at once costs a quarter of looking for each."""
 SPEC_VERSION, KIND, JSON = b"1.0", HealthObserved.type.encode(), b"application/json"
 LARGEST_BYTES = 8192
 BRACKETS = 20
 """A report has 15; more may be nested too deeply for the codec."""
 TOO_EXACT = re.compile(rb"\.\d{7,}[Zz+-]")
 """A time beyond microseconds, which msgspec rounds and the codec cuts."""
-FIRST_YEAR, LAST_YEAR = b"0001-", b"9999-"
-"""Their edges may lie outside what UTC can say, which the codec refuses."""
+EAST, LAST_YEAR = b"+", b"9999-"
+"""East of UTC the year 1, and west of it the year 9999, has an edge that UTC cannot say, which the codec refuses."""
 
 Time = Annotated[datetime, Meta(tz=True)]
 Interval = Annotated[float, Meta(gt=0, le=3600)]
@@ -118,23 +119,23 @@ def _is_plain(value: bytes) -> bool:
         and b"\\" not in value
         and value.count(b"[") + value.count(b"{") <= BRACKETS
         and TOO_EXACT.search(value) is None
-        and FIRST_YEAR not in value
+        and EAST not in value
         and LAST_YEAR not in value
     )
 
 
 def _are_plain(headers: Headers) -> bool:
-    held = {name: value for name, value in headers if value}
+    held = dict(headers)
+    names, values = tuple(held), held.values()
     return (
-        len(held) == len(headers)
-        and held.keys() <= HEADERS
-        and held.get("ce_type") == KIND
-        and held.get("ce_specversion") == SPEC_VERSION
-        and held.get("content-type", JSON) == JSON
-        and "ce_id" in held
-        and "ce_source" in held
-        and b"".join(held.values()).isascii()
-        and ("ce_time" not in held or _is_time(held["ce_time"]))
+        names in (NAMES, TRACED_NAMES)
+        and len(held) == len(headers)
+        and held["ce_type"] == KIND
+        and held["ce_specversion"] == SPEC_VERSION
+        and held["content-type"] == JSON
+        and all(values)
+        and b"".join(filter(None, values)).isascii()
+        and _is_time(held["ce_time"] or b"")
     )
 
 
