@@ -122,6 +122,25 @@ async def test_a_reader_has_caught_up_where_the_log_ends_without_a_record(
     assert seen == [b"1"]
 
 
+async def test_a_reader_of_what_is_recent_leaves_out_what_is_older(kafka_bootstrap: str, topic: str) -> None:
+    await apply_topics(kafka_bootstrap, {topic: TopicSpec(1)})
+    old_ms = int((time.time() - 3600) * 1000)
+    async with AIOKafkaProducer(bootstrap_servers=kafka_bootstrap) as producer:
+        await producer.send_and_wait(topic, b"old", b"key", timestamp_ms=old_ms)
+        await producer.send_and_wait(topic, b"recent", b"key")
+    seen: list[bytes | None] = []
+    reader = ReplicaReader(kafka_bootstrap, (topic,), lambda m: seen.append(m.value), since_s=900)
+    nothing_yet = ReplicaReader(kafka_bootstrap, (topic,), lambda m: seen.append(m.value), since_s=0)
+
+    async with running(reader.run()), running(nothing_yet.run()):
+        await asyncio.wait_for(reader.wait_caught_up(), 10)
+        await asyncio.wait_for(nothing_yet.wait_caught_up(), 10)
+        assert seen == [b"recent"]
+        async with KafkaPublisher(kafka_bootstrap) as publisher:
+            await publisher.publish(topic, b"key", b"next")
+        await until(lambda: seen == [b"recent", b"next", b"next"])
+
+
 async def test_a_reader_finds_partitions_that_are_added_without_reading_again(
     kafka_bootstrap: str, topic: str
 ) -> None:

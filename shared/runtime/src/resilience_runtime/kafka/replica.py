@@ -51,6 +51,7 @@ class ReplicaReader:
     Args:
         on_rebuild: told to forget what was applied, before everything is read again.
         on_bad: told of messages that `apply` refused; usually `DeadLetters.for_stage(...)`.
+        since_s: begin with the records of the last seconds, instead of with the oldest.
 
     Attributes:
         rebuilds: how often everything was read again.
@@ -69,6 +70,7 @@ class ReplicaReader:
         clock: Clock | None = None,
         random: Random | None = None,
         check_s: float = CHECK_S,
+        since_s: float | None = None,
     ) -> None:
         self._bootstrap = bootstrap
         self._topics = tuple(topics)
@@ -77,6 +79,7 @@ class ReplicaReader:
         self._clock = clock or SystemClock()
         self._random = random or Random()  # noqa: S311 - spreads retries, guards nothing
         self._check_s = check_s
+        self._since_s = since_s
         self._intake = Intake(apply, on_bad, self._clock)
         self._next: dict[TopicPartition, int] = {}
         self._targets: dict[TopicPartition, int] = {}
@@ -219,8 +222,18 @@ class ReplicaReader:
         for partition in assigned & self._next.keys():
             consumer.seek(partition, self._next[partition])
         fresh = assigned - self._next.keys()
-        if fresh and not await consumer.seek_to_beginning(*fresh):
+        if fresh and not await self._begin(consumer, fresh):
             raise TimeoutError("the beginning of the log was not found")
+
+    async def _begin(self, consumer: AIOKafkaConsumer, fresh: set[TopicPartition]) -> bool:
+        if self._since_s is None:
+            return bool(await consumer.seek_to_beginning(*fresh))
+        since_ms = int((self._clock.now().timestamp() - self._since_s) * 1000)
+        found = await consumer.offsets_for_times(dict.fromkeys(fresh, since_ms))
+        late = {partition for partition in fresh if found.get(partition) is None}
+        for partition in fresh - late:
+            consumer.seek(partition, found[partition].offset)
+        return not late or bool(await consumer.seek_to_end(*late))
 
     async def _check_ends(self, consumer: AIOKafkaConsumer) -> None:
         async with asyncio.timeout(ANSWER_S):
