@@ -226,6 +226,8 @@ def _services(
         breakers=breakers,
         feed_age_s=kafka.levels.last_record_age_s,
         clock=clock,
+        waiting=kafka.watch.waiting,
+        waiting_age_s=kafka.watch.age_s,
     )
 
 

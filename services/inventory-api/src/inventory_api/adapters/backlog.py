@@ -53,6 +53,10 @@ class BacklogWatch:
         oldest = min((waiting[0][1] for waiting in self._waiting.values() if waiting), default=None)
         return max(0.0, (self._clock.now() - oldest).total_seconds()) if oldest else 0.0
 
+    def waiting(self) -> int | None:
+        """Return how many commands wait; None before the progress was ever seen."""
+        return sum(map(len, self._waiting.values())) if self._known else None
+
     async def run(self) -> None:
         """Follow the progress for ever."""
         while True:

@@ -36,6 +36,8 @@ class Services:
     breakers: Mapping[str, CircuitBreaker]
     feed_age_s: Callable[[], float | None]
     clock: Clock
+    waiting: Callable[[], int | None] = lambda: None
+    waiting_age_s: Callable[[], float | None] = lambda: None
 
 
 # Dependencies are coroutines because FastAPI takes plain functions to a thread.

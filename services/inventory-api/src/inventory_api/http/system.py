@@ -35,6 +35,13 @@ class BreakerOut(Out):
     retry_after_s: float
 
 
+class CommandsOut(Out):
+    """Writes that were accepted and wait to be applied; null before it is known how far they were applied."""
+
+    waiting: int | None
+    oldest_age_s: float | None
+
+
 class DegradationOut(Out):
     """What this replica knows and does."""
 
@@ -49,11 +56,12 @@ class DegradationOut(Out):
     features: dict[str, FeatureOut]
     breakers: dict[str, BreakerOut]
     feed_age_s: float | None = Field(description="seconds since the newest record of the level feed")
+    commands: CommandsOut
 
 
 @router.get("/degradation", response_model=DegradationOut)
 async def degradation(services: Serving) -> Response:
-    """Show the level, each feature and why, and the circuit breakers of this replica."""
+    """Show the level, each feature and why, the circuit breakers of this replica, and how many writes wait."""
     level = services.switches.level()
     features = {
         seen.key: FeatureOut(state=seen.state, because=seen.because, detail=seen.detail, since=seen.since)
@@ -81,5 +89,6 @@ async def degradation(services: Serving) -> Response:
         features=features,
         breakers=breakers,
         feed_age_s=services.feed_age_s(),
+        commands=CommandsOut(waiting=services.waiting(), oldest_age_s=services.waiting_age_s()),
     )
     return respond(render(body, headers={"Cache-Control": "no-store"}))
