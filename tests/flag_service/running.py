@@ -121,9 +121,16 @@ async def running(
     def open_reader(topics: Any, apply: Apply, on_rebuild: Callable[[], None], on_bad: OnBad) -> MemoryReader:
         return bus.reader(topics, apply, on_rebuild, on_bad=on_bad)
 
-    keys = KeyRing((WRITE_ENTRY, READ_ENTRY))
     outside = Outside(
-        bus, open_reader, send_letter, keys, clock or SystemClock(), Random(1), boot, lease or HandedLease()
+        publisher=bus,
+        open_reader=open_reader,
+        open_recent=bus.reader,
+        send_letter=send_letter,
+        keys=KeyRing((WRITE_ENTRY, READ_ENTRY)),
+        clock=clock or SystemClock(),
+        rng=Random(1),
+        boot=boot,
+        lease=lease or HandedLease(),
     )
     service = assemble(Settings(state_dir=state_dir, instance=instance, **settings), policy, outside)
     tasks = [asyncio.create_task(task()) for task in service.tasks]

@@ -15,10 +15,12 @@ from typing import Any
 from fastapi import FastAPI
 
 from flag_service.adapters.feed import STATE_TOPICS, Feed
+from flag_service.adapters.inventory import InventoryReader
 from flag_service.adapters.keeper import Keeper
 from flag_service.adapters.lease import KafkaLease, Lease
 from flag_service.adapters.letters import Letters, Send
 from flag_service.adapters.signing_key import SigningKey
+from flag_service.adapters.vitals_feed import RECENT_S, vitals_from
 from flag_service.adapters.webhook_sender import AddressGuard, WebhookSender
 from flag_service.application.courier import Courier
 from flag_service.application.desk import HoldDesk
@@ -34,9 +36,10 @@ from flag_service.domain.notices import Bulletin, Endings
 from flag_service.domain.rate import RateLimit
 from flag_service.domain.stream_tokens import StreamTokens
 from flag_service.domain.switchboard import Switchboard
+from flag_service.domain.vitals import Vitals
 from flag_service.http.access import OPEN, Access, Closed
 from flag_service.http.changes import Changes
-from flag_service.http.console import Console, console_environment, static_files
+from flag_service.http.console import Console
 from flag_service.http.documents import Documents
 from flag_service.http.hub import Hub
 from flag_service.http.limits import Gate, RateLimited
@@ -81,6 +84,7 @@ class Outside:
 
     publisher: EventPublisher
     open_reader: OpenReader
+    open_recent: Callable[[Iterable[str], Apply], Reader]
     send_letter: Send
     keys: KeyRing
     clock: Clock
@@ -176,8 +180,8 @@ def assemble(settings: Settings, policy: Policy, outside: Outside) -> Service:
     app.include_router(access.router())
     app.include_router(changes.router())
     app.include_router(Webhooks(subscriptions, changes, key.webhook_secret, key.id).router())
-    app.include_router(Console(board, history, changes, clock, console_environment()).router())
-    app.mount("/static", static_files())
+    vitals, inventory = Vitals(), InventoryReader.of(settings, clock)
+    Console(history, changes, vitals, inventory.last, clock).open(app)
     metrics = build_registry(METRICS)
     watch(
         metrics,
@@ -205,18 +209,17 @@ def assemble(settings: Settings, policy: Policy, outside: Outside) -> Service:
             timekeeper.keep_time,
             timekeeper.write_ends,
             keeper.run,
+            outside.open_recent((Topic.HEALTH,), vitals_from(vitals)).run,
+            inventory.run,
         ),
         metrics=metrics,
     )
 
 
 def _readiness(board: Switchboard, reader: Reader) -> Readiness:
-    checks = {
-        "caught_up": board.caught_up,
-        "restored": board.restored,
-        "feed_age_s": reader.last_record_age_s(),
-    }
-    return Readiness(ready=board.caught_up or board.restored, checks=checks)
+    caught_up, restored, age_s = board.caught_up, board.restored, reader.last_record_age_s()
+    checks = {"caught_up": caught_up, "restored": restored, "feed_age_s": age_s}
+    return Readiness(ready=caught_up or restored, checks=checks)
 
 
 def _open(
@@ -259,16 +262,18 @@ async def main() -> int:
 
 
 def _outside(settings: Settings, publisher: KafkaPublisher) -> Outside:
+    reader = partial(ReplicaReader, settings.kafka_bootstrap_servers, client_id=settings.instance)
+
     def open_reader(
         topics: Iterable[str], apply: Apply, on_rebuild: Callable[[], None], on_bad: OnBad
     ) -> Reader:
-        bootstrap, client_id = settings.kafka_bootstrap_servers, settings.instance
-        return ReplicaReader(bootstrap, topics, apply, on_rebuild, on_bad=on_bad, client_id=client_id)
+        return reader(topics, apply, on_rebuild, on_bad=on_bad)
 
     clock, rng = SystemClock(), Random()  # noqa: S311 - spreads replicas, guards nothing
     return Outside(
         publisher=publisher,
         open_reader=open_reader,
+        open_recent=partial(reader, since_s=RECENT_S),
         send_letter=partial(DeadLetters(publisher).send, stage="apply"),
         keys=KeyRing.load(settings.api_keys_file),
         clock=clock,

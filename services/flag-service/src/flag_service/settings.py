@@ -26,6 +26,8 @@ class Settings(RuntimeSettings, LogSettings, HttpSettings, KafkaSettings):
             makes its own.
         webhook_allowed_networks: private networks that webhooks may go to, there without TLS too, as a JSON
             list.
+        inventory_url: where inventory-api is, for the console to show its figures; without it they are not shown.
+        inventory_api_key_file: a key with the scope `read` for it.
     """
 
     port: Port = 9001
@@ -38,3 +40,5 @@ class Settings(RuntimeSettings, LogSettings, HttpSettings, KafkaSettings):
     stream_clients: Annotated[int, Field(ge=1, le=100_000)] = 5_000
     signing_key_file: Path | None = None
     webhook_allowed_networks: tuple[IPv4Network | IPv6Network, ...] = ()
+    inventory_url: Annotated[str, Field(pattern=r"^https?://", max_length=200)] | None = None
+    inventory_api_key_file: Path | None = None

@@ -65,5 +65,6 @@ def environment(place: Place, ports: Ports, policy_file: Path | None) -> dict[st
         "API_KEYS_FILE": str(place.secret("api-keys.json")),
         # The stack listens on loopback alone: who is on this machine needs no key, except to administer.
         "ANONYMOUS_SCOPES": "read,reserve,write",
+        "INVENTORY_URL": f"http://127.0.0.1:{ports['inventory-api']}",
     }
     return env | ({"RESILIENCE_POLICY_FILE": str(policy_file)} if policy_file else {})

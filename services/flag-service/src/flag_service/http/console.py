@@ -1,48 +1,44 @@
-"""The console: the state of a scope on one page, and a form for holds. Works without JavaScript."""
+"""The console: the state of a scope on one page. Works without JavaScript; with it, the page follows the stream."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from importlib import resources
 from itertools import groupby
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import urlencode
-from uuid import uuid4
 
-from fastapi import APIRouter, Form, Query, Response
+from fastapi import APIRouter, FastAPI, Query, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
-from pydantic import BaseModel, ConfigDict, ValidationError
 from starlette.staticfiles import StaticFiles
 
-from flag_service.application.desk import Request as HoldRequest
-from flag_service.domain.history import History
-from flag_service.domain.holds import tag
+from flag_service.domain.history import HISTORY_CAPACITY, History
+from flag_service.domain.inventory import Inventory
 from flag_service.domain.picture import Picture
-from flag_service.domain.switchboard import Switchboard
+from flag_service.domain.vitals import POINTS, Reading, Vitals
 from resilience_contracts import (
-    LEVEL_TARGET,
-    Because,
+    BreakerState,
     DecidedBy,
+    DependencyState,
     FeatureState,
     FeatureView,
-    HoldSet,
     Level,
     LevelView,
     format_time,
 )
 from resilience_runtime.clock import Clock
-from resilience_runtime.problem import Problem
 
 from .changes import Changes
-from .models import HoldIn
+from .console_charts import Spark, spark, timeline
+from .console_guard import SECURITY_HEADERS
+from .console_hold import HoldPages
 
-CHANGES_SHOWN = 20
-FORM_LIMIT = 600
-DURATIONS = ((900, "15 minutes"), (3_600, "1 hour"), (14_400, "4 hours"), (86_400, "24 hours"))
+CHANGES_SHOWN = 12
+AUDIT_SHOWN = 10
+PERIODS = {"1h": timedelta(hours=1), "24h": timedelta(hours=24), "7d": timedelta(days=7)}
 DECIDED_BY = {
     DecidedBy.SCORE: "the overall score",
     DecidedBy.FLOOR: "a guard rail: at least this bad",
@@ -51,139 +47,20 @@ DECIDED_BY = {
     DecidedBy.MONITOR_LOST: "the loss of monitoring",
 }
 NOTICES = {"set": "The hold is set.", "ended": "The hold has ended."}
-SECURITY_HEADERS = {
-    "Content-Security-Policy": "default-src 'self'; base-uri 'none'; form-action 'self'; "
-    "frame-ancestors 'none'; object-src 'none'",
-    "X-Frame-Options": "DENY",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-store",
-}
 
-Field = Annotated[str, Form(max_length=FORM_LIMIT)]
 Name = Annotated[str | None, Query(max_length=100)]
 
 
-class _Given(BaseModel):
-    """What the form holds when it is shown: a first suggestion, or what was refused."""
-
-    model_config = ConfigDict(frozen=True)
-
-    choice: str = ""
-    reason: str = ""
-    expires_in_s: int = 3_600
-    allow_better: bool = False
-
-
 @dataclass(frozen=True, slots=True)
-class _Now:
-    """What a target is now, and whether that is by its hold."""
+class Tile:
+    """A dependency as it is shown."""
 
-    state: str
-    detail: str
-    held: HoldSet | None
-    in_force: bool
-
-
-def static_files() -> StaticFiles:
-    """Return the application that serves style, script and icon."""
-    return StaticFiles(directory=Path(str(resources.files("flag_service") / "console" / "static")))
-
-
-@dataclass(frozen=True, slots=True)
-class Console:
-    """The pages over one switchboard."""
-
-    switchboard: Switchboard
-    history: History
-    changes: Changes
-    clock: Clock
-    environment: Environment
-
-    def router(self) -> APIRouter:
-        """Build the routes."""
-        router = APIRouter(include_in_schema=False)
-        router.get("/")(self._state)
-        router.get("/hold")(self._hold_form)
-        router.post("/hold")(self._hold)
-        return router
-
-    async def _state(self, scope: Name = None, done: Name = None) -> Response:
-        now = self.clock.now()
-        name = scope or self.switchboard.home_scope
-        picture = self.switchboard.picture(name, now)
-        if not self.switchboard.knows(name):
-            return RedirectResponse("/", 303)
-        level = picture.level
-        return self._page(
-            "state.html",
-            picture=picture,
-            level=level,
-            decided_by=DECIDED_BY[level.state.decided_by] if level else None,
-            now=now,
-            stale=level is None or level.stale,
-            fresh_for_s=_fresh_for_s(level, now),
-            scopes=[known.scope for known in self.switchboard.pictures(now)],
-            dependencies=[(key, rule.weight) for key, rule in self.switchboard.policy.dependencies.items()],
-            groups=_groups(picture),
-            counts=_counts(picture),
-            changes=self.history.newest(name, CHANGES_SHOWN),
-            notice=NOTICES.get(done or ""),
-        )
-
-    async def _hold_form(self, target: Annotated[str, Query(max_length=100)], scope: Name = None) -> Response:
-        return self._form(scope or self.switchboard.home_scope, target, _Given(), None)
-
-    async def _hold(
-        self,
-        *,
-        scope: Field,
-        target: Field,
-        key: Field = "",
-        action: Field = "set",
-        if_match: Field = "",
-        choice: Field = "",
-        reason: Field = "",
-        expires_in_s: Annotated[int, Form(gt=0, le=86_400)] = 3_600,
-        allow_better: Field = "",
-    ) -> Response:
-        given = _Given(
-            choice=choice, reason=reason, expires_in_s=expires_in_s, allow_better=bool(allow_better)
-        )
-        condition = (if_match, None) if if_match else (None, "*")
-        try:
-            asker = HoldRequest(self.changes.actor(key), uuid4().hex, *condition)
-            if action == "end":
-                await self.changes.end(scope, target, reason.strip() or "ended on the console", asker)
-            else:
-                await self.changes.put(self.changes.draft(scope, target, _asked(given, target)), asker)
-        except Problem as problem:
-            return self._form(scope, target, given, problem)
-        query = urlencode({"scope": scope, "done": "ended" if action == "end" else "set"})
-        return RedirectResponse(f"/?{query}", 303)
-
-    def _form(self, scope: str, target: str, given: _Given, problem: Problem | None) -> Response:
-        picture = self.switchboard.picture(scope, self.clock.now())
-        now = _now(picture, target)
-        if now is None or not self.switchboard.knows(scope):
-            return RedirectResponse("/", 303)
-        return self._page(
-            "hold.html",
-            problem.details.status if problem else 200,
-            scope=scope,
-            target=target,
-            given=given,
-            problem=_shown_problem(problem),
-            now=now,
-            held=now.held,
-            tag=tag(now.held) if now.held else "",
-            choices=[choice.name for choice in (Level if target == LEVEL_TARGET else FeatureState)],
-            durations=DURATIONS,
-        )
-
-    def _page(self, template: str, status: int = 200, **values: Any) -> HTMLResponse:
-        html = self.environment.get_template(template).render(values)
-        return HTMLResponse(html, status, headers=SECURITY_HEADERS)
+    name: str
+    weight: int
+    seen: DependencyState | None
+    reading: Reading
+    spark: Spark | None
+    breakers: list[tuple[BreakerState, int]]
 
 
 def console_environment() -> Environment:
@@ -205,34 +82,72 @@ def console_environment() -> Environment:
     return environment
 
 
-def _asked(given: _Given, target: str) -> HoldIn:
-    name = "level" if target == LEVEL_TARGET else "state"
-    asked = given.model_dump(include={"reason", "expires_in_s", "allow_better"})
-    try:
-        return HoldIn.model_validate({name: given.choice, **asked})
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        raise Problem(422, "hold_invalid", f"{first['loc'][0]}: {first['msg']}") from error
+@dataclass(frozen=True, slots=True)
+class Console:
+    """The pages over one switchboard."""
 
+    history: History
+    changes: Changes
+    vitals: Vitals
+    inventory: Callable[[], Inventory | None]
+    clock: Clock
+    environment: Environment = field(default_factory=console_environment)
 
-def _now(picture: Picture, target: str) -> _Now | None:
-    if target == LEVEL_TARGET:
+    def open(self, app: FastAPI) -> None:
+        """Serve the pages, and their style, scripts and icon."""
+        router = APIRouter(include_in_schema=False)
+        router.get("/")(self._state)
+        app.include_router(router)
+        app.include_router(HoldPages(self.changes, self.clock, self._page).router())
+        static = Path(str(resources.files("flag_service") / "console" / "static"))
+        app.mount("/static", StaticFiles(directory=static))
+
+    async def _state(self, scope: Name = None, done: Name = None, period: Name = None) -> Response:
+        now = self.clock.now()
+        board = self.changes.switchboard
+        name = scope or board.home_scope
+        picture = board.picture(name, now)
+        if not board.knows(name):
+            return RedirectResponse("/", 303)
         level = picture.level
-        if level is None:
-            return _Now("UNKNOWN", "nothing has been heard yet", picture.level_hold, in_force=False)
-        by_hold = level.state.decided_by is DecidedBy.HOLD
-        return _Now(level.name, level.state.cause, picture.level_hold, in_force=by_hold)
-    feature = next((feature for feature in picture.features if feature.key == target), None)
-    if feature is None:
-        return None
-    return _Now(feature.state.value, feature.detail, feature.hold, in_force=feature.because is Because.HOLD)
+        chosen = period if period in PERIODS else "24h"
+        changes = self.history.newest(name, HISTORY_CAPACITY)
+        return self._page(
+            "state.html",
+            picture=picture,
+            level=level,
+            decided_by=DECIDED_BY[level.state.decided_by] if level else None,
+            now=now,
+            stale=level is None or level.stale,
+            fresh_for_s=_fresh_for_s(level, now),
+            scopes=[known.scope for known in board.pictures(now)],
+            tiles=self._tiles(picture),
+            groups=_groups(picture),
+            counts=_counts(picture),
+            changes=changes[:CHANGES_SHOWN],
+            levels=list(Level.__members__),
+            periods=list(PERIODS),
+            period=chosen,
+            stretches=timeline(changes, level, now, PERIODS[chosen]),
+            audit=self.changes.trail.newest(name)[:AUDIT_SHOWN],
+            inventory=self.inventory(),
+            notice=NOTICES.get(done or ""),
+        )
 
+    def _tiles(self, picture: Picture) -> list[Tile]:
+        seen = picture.level.state.dependencies if picture.level else {}
+        weights = {name: rule.weight for name, rule in self.changes.switchboard.policy.dependencies.items()}
+        return [self._tile(picture.scope, name, weight, seen.get(name)) for name, weight in weights.items()]
 
-def _shown_problem(problem: Problem | None) -> Mapping[str, Any] | None:
-    if problem is None:
-        return None
-    details = problem.details
-    return {"detail": details.detail, "difference": details.members.get("difference")}
+    def _tile(self, scope: str, name: str, weight: int, seen: DependencyState | None) -> Tile:
+        reading = self.vitals.of(scope, name)
+        states = list((seen.breakers if seen else reading.breakers).values())
+        breakers = [(state, states.count(state)) for state in BreakerState if state in states]
+        return Tile(name, weight, seen, reading, spark(reading.probes, POINTS), breakers)
+
+    def _page(self, template: str, status: int = 200, **values: Any) -> HTMLResponse:
+        html = self.environment.get_template(template).render(values)
+        return HTMLResponse(html, status, headers=SECURITY_HEADERS)
 
 
 def _fresh_for_s(level: LevelView | None, now: datetime) -> float:
@@ -249,9 +164,9 @@ def _groups(picture: Picture) -> list[tuple[str, list[FeatureView]]]:
     return [(name, list(features)) for name, features in groupby(picture.features, key=group)]
 
 
-def _counts(picture: Picture) -> str:
+def _counts(picture: Picture) -> list[tuple[FeatureState, int]]:
     states = [feature.state for feature in picture.features]
-    return ", ".join(f"{states.count(state)} {state.value.lower()}" for state in FeatureState)
+    return [(state, states.count(state)) for state in FeatureState]
 
 
 def _span(seconds: float) -> str:
