@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 
 import httpx
 import pytest
@@ -18,6 +19,7 @@ from inventory_api.domain.quota import Quota
 from inventory_api.http import access
 from inventory_api.http.access import Door
 from inventory_api.http.doors import guards
+from inventory_api.http.overload import Lanes
 from resilience_runtime import KeyRing, ManualClock, Readiness, build_app, create_key
 
 ORIGIN = "https://shop.example"
@@ -53,7 +55,7 @@ async def client(tmp_path: Path) -> AsyncIterator[Client]:
         return JSONResponse({"caller": request.state.caller, "body": len(await request.body())})
 
     app.add_route("/v1/{rest:path}", echo, ["GET", "POST", "PUT"])
-    for guard in reversed(guards(door, (ORIGIN,))):
+    for guard in reversed(guards(door, (ORIGIN,), Lanes(), Random(1))):
         app.add_middleware(guard.cls, *guard.args, **guard.kwargs)
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://api") as api:

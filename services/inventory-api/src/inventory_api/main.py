@@ -38,6 +38,7 @@ from inventory_api.http.access import Door
 from inventory_api.http.app import LONG_BODIES, build, open_office
 from inventory_api.http.doors import guards
 from inventory_api.http.move_rendering import applied_answer
+from inventory_api.http.overload import Lanes
 from inventory_api.http.services import Services
 from inventory_api.office import build_office
 from inventory_api.readiness import Startup
@@ -125,9 +126,9 @@ async def inventory(settings: Settings, policy: Policy) -> int:
         )
         startup = Startup(clock, settings.ready_after_s, lambda: schema.tried)
         startup.restored = kafka.feed.restored
-        door = _door(settings, clock)
+        door, lanes = _door(settings, clock), Lanes()
         metrics = build_registry(rows.METRICS)
-        rows.watch_door(metrics, door)
+        rows.watch_door(metrics, door, lanes)
         rows.watch(
             metrics,
             services=services,
@@ -144,7 +145,7 @@ async def inventory(settings: Settings, policy: Policy) -> int:
             startup.check,
             startup.check,
             rows.observe_requests(metrics),
-            guards=guards(door, settings.cors_origins),
+            guards=guards(door, settings.cors_origins, lanes, rng),
         )
         office = build_office(settings, services, outside.database, outside.images, outside.writer)
         open_office(app, office)

@@ -12,6 +12,7 @@ from inventory_api.adapters.relay import Relay
 from inventory_api.adapters.sql.schema import Schema
 from inventory_api.http.access import Door
 from inventory_api.http.measure import Observe
+from inventory_api.http.overload import Lanes
 from inventory_api.http.services import Services
 from resilience_guards import State
 from resilience_runtime import Kind, Metric, Metrics, PublishQueue
@@ -78,6 +79,19 @@ REFUSED = Metric(
     "Requests refused at the door: unknown keys, missing scopes, quotas, sizes.",
     ("status",),
 )
+SHED = Metric(
+    "inventory_requests_shed_total",
+    Kind.COUNTER,
+    "Requests refused because more was asked than could be answered in time.",
+    ("importance",),
+)
+LIMIT = Metric(
+    "inventory_requests_limit",
+    Kind.GAUGE,
+    "Requests let in at once: in a turn of the event loop, and under way in each lane.",
+    ("lane",),
+)
+UNDER_WAY = Metric("inventory_requests_under_way", Kind.GAUGE, "Requests that count towards it.", ("lane",))
 SCHEMA_READY = Metric("inventory_schema_ready", Kind.GAUGE, "Whether the database's schema is up to date.")
 
 METRICS = (
@@ -96,6 +110,9 @@ METRICS = (
     AUDIT_VIOLATIONS,
     REPORTS_DROPPED,
     REFUSED,
+    SHED,
+    LIMIT,
+    UNDER_WAY,
     SCHEMA_READY,
 )
 
@@ -111,9 +128,13 @@ def observe_requests(metrics: Metrics) -> Observe:
     return observe
 
 
-def watch_door(metrics: Metrics, door: Door) -> None:
-    """Let it be read how many were refused at the door."""
+def watch_door(metrics: Metrics, door: Door, lanes: Lanes) -> None:
+    """Let it be read how many were refused at the door and how many may pass."""
+    limiters = {"turn": lanes.turn, **{lane.name.lower(): each for lane, each in lanes.limiters.items()}}
     metrics.watch(REFUSED, lambda: {(str(status),): number for status, number in door.refused.items()})
+    metrics.watch(SHED, lambda: {(each.name.lower(),): number for each, number in lanes.shed.items()})
+    metrics.watch(LIMIT, lambda: {(name,): each.limit for name, each in limiters.items()})
+    metrics.watch(UNDER_WAY, lambda: {(name,): each.in_flight for name, each in limiters.items()})
 
 
 def watch(

@@ -1,11 +1,14 @@
-"""What stands before every route: cross-origin rules, then keys, quotas and sizes."""
+"""What stands before every route: cross-origin rules, then keys, quotas and sizes, then what to do under overload."""
 
 from __future__ import annotations
+
+from random import Random
 
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
 from .access import Access, Door
+from .overload import Lanes, Overload
 
 PREFLIGHT_S = 600
 _SENT = ["Content-Type", "X-API-Key", "Idempotency-Key", "If-Match", "If-None-Match"]
@@ -20,9 +23,9 @@ _SHOWN = [
 ]
 
 
-def guards(door: Door, origins: tuple[str, ...]) -> list[Middleware]:
+def guards(door: Door, origins: tuple[str, ...], lanes: Lanes, rng: Random) -> list[Middleware]:
     """Return the layers, outermost first; pages of these origins alone may call from a browser."""
-    layers = [Middleware(Access, door=door)]
+    layers = [Middleware(Access, door=door), Middleware(Overload, lanes=lanes, rng=rng)]
     if not origins:
         return layers
     cors = Middleware(
