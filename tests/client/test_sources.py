@@ -80,9 +80,7 @@ async def test_a_record_that_cannot_be_read_is_passed_over(feed: LevelFeed, bus:
 
 
 def cut(replica: Replica) -> None:
-    for stream in list(replica.service.hub._clients):
-        stream.dropped = True
-        stream.wake.set()
+    replica.service.hub.hang_up()
 
 
 async def test_what_was_missed_while_cut_off_comes_after_it(bus: MemoryBus, tmp_path: Path) -> None:

@@ -166,9 +166,7 @@ async def test_the_web_client_catches_up_after_its_stream_was_cut(bus: MemoryBus
         async with js_client("web", replica.url, SOMEBODY) as client:
             await client.until(lambda line: line.get("status") == 304)
             after = len(client.lines)
-            for stream in list(replica.service.hub._clients):
-                stream.dropped = True
-                stream.wake.set()
+            replica.service.hub.hang_up()
             await client.until(lambda line: line.get("event") == "PROVIDER_STALE", after=after)
             await tell(bus, current(Level.OPTIMAL, 2))
 

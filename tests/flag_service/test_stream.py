@@ -13,6 +13,7 @@ import pytest
 
 from flag_service.domain.ring import FrameKind
 from flag_service.http import hub as hub_module
+from flag_service.http import listener
 from resilience_contracts import Level, LevelState, Topic, VersionPart
 from resilience_runtime import MemoryBus, serving
 from tests.contracts.states import level_changed, level_state
@@ -118,10 +119,12 @@ async def test_a_client_of_one_scope_hears_nothing_of_others(replica: Replica, b
         assert (await stream.next("state", "heartbeat"))[1]["scope"] == "other"
 
 
-async def test_a_silent_stream_sends_a_comment(replica: Replica, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_silent_stream_sends_a_comment(
+    bus: MemoryBus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(hub_module, "HEARTBEAT_S", 0.05)
 
-    async with listening(replica) as stream:
+    async with running(bus, tmp_path, on_port=True) as replica, listening(replica) as stream:
         await stream.next("snapshot")
         assert await stream.next() == ("comment", None)
         assert await stream.next() == ("comment", None)
@@ -156,7 +159,7 @@ async def test_a_client_that_does_not_read_is_dropped_and_hurts_nobody(
     bus: MemoryBus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Bug row 14 (unleash-edge 1583, harper 2747, taskplane 664): half-open streams that pile up."""
-    monkeypatch.setattr(hub_module, "SEND_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(listener, "SEND_TIMEOUT_S", 0.3)
     monkeypatch.setattr(serving, "UNREAD_S", 1.0)
     await tell(bus, current(Level.OPTIMAL))
 

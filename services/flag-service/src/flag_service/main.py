@@ -209,6 +209,7 @@ def assemble(settings: Settings, policy: Policy, outside: Outside) -> Service:
             timekeeper.keep_time,
             timekeeper.write_ends,
             keeper.run,
+            hub.keep_alive,
             outside.open_recent((Topic.HEALTH,), vitals_from(vitals)).run,
             inventory.run,
         ),

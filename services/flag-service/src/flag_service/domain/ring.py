@@ -22,12 +22,17 @@ class FrameKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One encoded event. A heartbeat has no id: it is not worth a replay."""
+    """One encoded event. A heartbeat has no id: it is not worth a replay.
+
+    Attributes:
+        turn: grows with each frame of the process, those without an id included.
+    """
 
     kind: FrameKind
     scope: str
     wire: bytes
     frame_id: str | None = None
+    turn: int = 0
 
 
 class Ring:
@@ -47,10 +52,10 @@ class Ring:
         """Id of the newest frame."""
         return self._id(self._last)
 
-    def append(self, kind: FrameKind, scope: str, encode: Callable[[str], bytes]) -> Frame:
+    def append(self, kind: FrameKind, scope: str, encode: Callable[[str], bytes], turn: int = 0) -> Frame:
         """Number a frame, let `encode` write it with its id, and keep it."""
         self._last += 1
-        frame = Frame(kind, scope, encode(self.last_id), self.last_id)
+        frame = Frame(kind, scope, encode(self.last_id), self.last_id, turn)
         self._frames.append(frame)
         return frame
 
@@ -69,7 +74,7 @@ class Ring:
 
 
 class Mailbox:
-    """What one client has still to be sent: bounded, and coalesced to the newest when it is slow."""
+    """What has still to be sent: coalesced to the newest of each kind and scope when it grows too long."""
 
     def __init__(self, capacity: int = MAILBOX_CAPACITY) -> None:
         self._capacity = capacity

@@ -30,38 +30,55 @@ KEEPALIVE = chunk(KEEPALIVE_COMMENT)
 
 
 class Listener:
-    """A client; one that wants one scope is sent nothing of others.
+    """A client of the stream.
 
     Attributes:
+        scope: the only one it wants, or None for all.
         turn: the hub's last turn before the client came; it is sent what came after.
         dropped: whether it is sent nothing more.
+        too_slow: whether that is because it did not read.
     """
 
-    __slots__ = ("_busy", "_mailbox", "_scope", "_send", "_stay", "_task", "dropped", "encode", "turn")
+    __slots__ = (
+        "_busy",
+        "_mailbox",
+        "_send",
+        "_stay",
+        "_task",
+        "dropped",
+        "encode",
+        "scope",
+        "too_slow",
+        "turn",
+    )
 
     def __init__(self, send: Send, scope: str | None, encode: Encode) -> None:
         self.encode = encode
         self.turn = 0
-        self.dropped = False
+        self.dropped = self.too_slow = False
         self._send = send
-        self._scope = scope
+        self.scope = scope
         self._mailbox: Mailbox | None = None
         self._busy = True
         self._stay = asyncio.timeout(None)
         self._task: asyncio.Task[None] | None = None
 
-    def wants(self, frame: Frame, turn: int) -> bool:
-        """Say whether a frame of a turn is for this client."""
-        return not self.dropped and turn > self.turn and self._scope in {None, frame.scope}
+    def wants(self, frame: Frame) -> bool:
+        """Say whether a frame is for this client."""
+        return (
+            not self.dropped and frame.turn > self.turn and (self.scope is None or self.scope == frame.scope)
+        )
 
-    def offer(self, frame: Frame, message: Message) -> bool:
-        """Write a frame, or keep it until the client reads again; False when too much is kept already."""
+    def offer(self, frame: Frame, message: Message) -> None:
+        """Write a frame, or keep it until the client reads again; a client who is owed too much is given up."""
         if not self._busy:
             if message["body"]:
                 self.write(message)
-            return True
-        self._mailbox = self._mailbox or Mailbox()
-        return self._mailbox.put(frame)
+            return
+        if self._mailbox is None:
+            self._mailbox = Mailbox()
+        if not self._mailbox.put(frame):
+            self._give_up()
 
     def write(self, message: Message) -> None:
         """Write to a client that reads; to one that does not as soon as it does."""
@@ -75,11 +92,15 @@ class Listener:
             self.dropped = True
             self._stay.reschedule(asyncio.get_running_loop().time())
 
-    async def stay(self, receive: Receive, join: Callable[[], bytes]) -> None:
-        """Send what `join` opens with, then let the hub write until either side ends."""
+    def _give_up(self) -> None:
+        self.too_slow = True
+        self.drop()
+
+    async def stay(self, receive: Receive, opening: bytes) -> None:
+        """Send how the stream opens, then let the hub write until either side ends."""
         try:
             async with self._stay:
-                await self._catch_up(chunk(join()))
+                await self._catch_up(chunk(opening))
                 while (await receive())["type"] != "http.disconnect":
                     pass
         except TimeoutError:
@@ -96,10 +117,9 @@ class Listener:
     def _written(self, message: Message) -> bool:
         # A server's `send` either writes at once or first waits for the client. It is stepped once, and given up
         # unsent if it waits: uvicorn waits before it writes, never after.
-        sending = self._send(message)
-        step = sending.__await__()
+        sending = self._send(message).__await__()
         try:
-            next(step)
+            next(sending)
         except StopIteration:
             return True
         sending.close()
@@ -115,6 +135,6 @@ class Listener:
                     break
                 message = chunk(self.encode(frames))
         except TimeoutError:
-            self.drop()
+            self._give_up()
         else:
             self._mailbox, self._busy = None, False

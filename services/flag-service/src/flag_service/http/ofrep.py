@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,7 +31,7 @@ from resilience_runtime.problem import ProblemDetails
 
 from .access import Access, Closed
 from .documents import JSON
-from .hub import Hub, StreamResponse, as_bytes
+from .hub import Hub, StreamResponse
 from .limits import Gate, RateLimited
 from .rendered import TARGETING_KEY_MISSING, RenderedSheet, to_json
 
@@ -129,7 +128,7 @@ class Ofrep:
         if self.hub.full:
             retry = {"Retry-After": str(SERVER_FULL_RETRY_S)}
             raise OfrepError(503, "GENERAL", "too many streams are open here", retry)
-        return StreamResponse(as_bytes(_refetches(self.hub.frames(scope, None, str))))
+        return StreamResponse(self.hub, scope, None, str, _refetch)
 
 
 def _follow(scope: str, token: str) -> dict[str, Any]:
@@ -138,19 +137,13 @@ def _follow(scope: str, token: str) -> dict[str, Any]:
     return {"metadata": {"scope": scope}, "eventStreams": [stream]}
 
 
-async def _refetches(batches: AsyncGenerator[list[Frame]]) -> AsyncGenerator[list[Frame]]:
-    """Turn frames into at most one `refetchEvaluation` a batch.
+def _refetch(frames: Sequence[Frame]) -> bytes:
+    """Write frames as at most one `refetchEvaluation`.
 
-    The opening snapshot becomes one too: a client that was cut off asks again, whatever it missed.
+    The opening snapshot is one too: a client that was cut off asks again, whatever it missed.
     """
-    async with aclosing(batches):
-        async for frames in batches:
-            told = [frame for frame in frames if frame.kind in {FrameKind.SNAPSHOT, FrameKind.STATE}]
-            if told:
-                wire = format_sse_event(data_str=_REFETCH, id=told[-1].frame_id)
-                yield [Frame(FrameKind.STATE, told[-1].scope, wire, told[-1].frame_id)]
-            elif not frames:
-                yield []
+    told = [frame for frame in frames if frame.kind in {FrameKind.SNAPSHOT, FrameKind.STATE}]
+    return format_sse_event(data_str=_REFETCH, id=told[-1].frame_id) if told else b""
 
 
 def read_context(body: bytes) -> dict[str, Any]:
