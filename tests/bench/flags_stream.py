@@ -1,7 +1,8 @@
 """5,000 event streams on one flag-service: memory, and how long a change takes to reach all of them.
 
-The floor: a bare asyncio server in a process of its own that writes the same number of bytes to as many sockets, with
-the same client beside it. One client in a hundred never reads, and must neither slow the others down nor stay.
+The floor: a bare asyncio server that writes the same number of bytes to as many sockets. Clients are plain sockets
+in a process of their own (stream_crowd.py), so that what is measured is the server. One client in a hundred never
+reads, and must neither slow the others down nor stay.
 Bounds: under 400 MB; p99 from the request for a hold to its arrival at a client at most 1 s.
 """
 
@@ -10,17 +11,15 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import socket
 import statistics
 import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import asdict, dataclass, field
-from functools import partial
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any
 
 import psutil
 import uvloop
@@ -32,12 +31,13 @@ from tests.flag_service.processes import Flags, World
 
 CLIENTS, CHANGES, SILENT_SHARE = 5_000, 20, 0.01
 RSS_BOUND_MB, P99_BOUND_S = 400.0, 1.0
-PATIENCE_S = 60.0
-AT_ONCE = 100
 MARKER = "bench change {:06d}"
-MARKER_BYTES = len(MARKER.format(0))
 MB = 1024 * 1024
+CROWD = str(Path(__file__).with_name("stream_crowd.py"))
 RESULT = Path(".stack/bench/flags_stream.json")
+
+Change = Callable[[int, str], Awaitable[None]]
+"""Makes the change of a number, which carries a text."""
 
 FLOOR = """
 import asyncio, sys, uvloop
@@ -76,93 +76,52 @@ class Found:
         return statistics.quantiles(self.latencies_s, n=100)[percent - 1]
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Crowd:
-    """Clients of one server, and when each of them had the change that is waited for."""
+    """The clients of one server, in a process of their own."""
 
-    wanted: bytes = b"\0"
-    arrived: list[float] = field(default_factory=list)
-    opened: int = 0
-    open: int = 0
-    got_bytes: int = 0
+    process: asyncio.subprocess.Process
+    clients: int
 
-    def has_opened(self, count: int) -> bool:
-        return self.opened >= count
+    async def next(self) -> dict[str, Any]:
+        """Return its next line."""
+        assert self.process.stdout
+        line = await self.process.stdout.readline()
+        assert line, "the crowd is gone"
+        found: dict[str, Any] = json.loads(line)
+        return found
 
-
-class Client(asyncio.Protocol):
-    """Opens a stream and reads it."""
-
-    def __init__(self, crowd: Crowd, path: str) -> None:
-        self._crowd = crowd
-        self._path = path
-        self._tail = b""
-        self._answered = False
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._crowd.open += 1
-        writable = cast("asyncio.WriteTransport", transport)  # uvloop's is none by inheritance
-        writable.write(f"GET {self._path} HTTP/1.1\r\nHost: bench\r\n\r\n".encode())
-
-    def data_received(self, data: bytes) -> None:
-        crowd = self._crowd
-        if not self._answered:
-            self._answered = True
-            crowd.opened += 1
-        crowd.got_bytes += len(data)
-        if crowd.wanted in self._tail + data:
-            crowd.arrived.append(time.perf_counter())
-            self._tail = b""
-        else:
-            self._tail = data[-MARKER_BYTES:]
-
-    def connection_lost(self, _exc: Exception | None) -> None:
-        self._crowd.open -= 1
+    async def changes(self, number: int, change: Change) -> tuple[list[float], int]:
+        """Make changes one after the other; return each client's seconds for each, and the bytes of one."""
+        assert self.process.stdin
+        taken: list[float] = []
+        got_bytes = 0
+        for index in range(number):
+            marker = MARKER.format(index)
+            self.process.stdin.write(f"{marker}\n".encode())
+            began = time.monotonic()
+            await change(index, marker)
+            found = await self.next()
+            assert not found["lost"], "a client that reads was dropped"
+            taken += [at - began for at in found["arrived"]]
+            got_bytes += found["bytes"]
+        return taken, got_bytes // (self.clients * number)
 
 
-async def until(condition: Callable[[], bool], what: str) -> None:
-    """Wait for a condition, looking a hundred times a second."""
-    end = time.perf_counter() + PATIENCE_S
-    while not condition():
-        if time.perf_counter() > end:
-            raise TimeoutError(what)
-        await asyncio.sleep(0.01)
-
-
-async def gather(crowd: Crowd, port: int, count: int, path: str = "/v1/stream") -> None:
-    """Open so many streams, a hundred at a time."""
-    loop = asyncio.get_running_loop()
-    for start in range(0, count, AT_ONCE):
-        number = min(AT_ONCE, count - start)
-        opening = [
-            loop.create_connection(lambda: Client(crowd, path), "127.0.0.1", port) for _ in range(number)
-        ]
-        await asyncio.gather(*opening)
-        await until(partial(crowd.has_opened, start + number), "streams open")
-
-
-def sleeper(port: int) -> socket.socket:
-    """Open a stream that nobody reads."""
-    sleeping = socket.socket()
-    sleeping.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
-    sleeping.connect(("127.0.0.1", port))
-    sleeping.sendall(b"GET /v1/stream HTTP/1.1\r\nHost: asleep\r\n\r\n")
-    return sleeping
-
-
-async def changes(
-    crowd: Crowd, count: int, number: int, change: Callable[[str], Awaitable[object]]
-) -> list[float]:
-    """Make changes one after the other; return each client's seconds for each."""
-    taken: list[float] = []
-    for index in range(number):
-        marker = MARKER.format(index)
-        crowd.arrived, crowd.wanted = [], marker.encode()
-        began = time.perf_counter()
-        await change(marker)
-        await until(lambda: len(crowd.arrived) >= count, f"{marker} at all of {count}")
-        taken += [at - began for at in crowd.arrived]
-    return taken
+@asynccontextmanager
+async def crowd(port: int, clients: int, silent: int = 0) -> AsyncIterator[Crowd]:
+    """Gather clients at a server, some of whom never read."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, *(CROWD, str(port), "/v1/stream", str(clients), str(silent)),
+        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, limit=64 * MB,
+    )  # fmt: skip
+    try:
+        found = Crowd(process, clients)
+        await found.next()
+        yield found
+    finally:
+        process.kill()
+        await process.wait()
 
 
 @asynccontextmanager
@@ -181,25 +140,16 @@ async def service(bootstrap: str, directory: Path, clients: int, number: int) ->
     async with serving(bootstrap, directory, clients) as (world, flags):
         process = psutil.Process(flags.process.pid)
         before_mb = process.memory_info().rss / MB
-        port, crowd = flags.client.base_url.port or 0, Crowd()
-        silent = [sleeper(port) for _ in range(max(1, int(clients * SILENT_SHARE)))]
-        await gather(crowd, port, clients)
-        crowd.got_bytes = 0
 
-        async def change(marker: str) -> None:
-            state = (
-                FeatureState.DISABLED if marker.endswith(("0", "2", "4", "6", "8")) else FeatureState.FALLBACK
-            )
-            answer = await flags.put(world.scope, state=state, reason=marker)
-            answer.raise_for_status()
+        async def change(index: int, marker: str) -> None:
+            state = FeatureState.FALLBACK if index % 2 else FeatureState.DISABLED
+            (await flags.put(world.scope, state=state, reason=marker)).raise_for_status()
 
-        taken = await changes(crowd, clients, number, change)
-        frame_bytes = crowd.got_bytes // (clients * number)
-        assert crowd.open == clients, "a client that reads was dropped"
-        rss_mb = process.memory_info().rss / MB
-        left = await _silent_left(flags, clients)
-        for sleeping in silent:
-            sleeping.close()
+        silent = max(1, int(clients * SILENT_SHARE))
+        async with crowd(flags.client.base_url.port or 0, clients, silent) as gathered:
+            taken, frame_bytes = await gathered.changes(number, change)
+            rss_mb = process.memory_info().rss / MB
+            left = await _silent_left(flags, clients)
         return Found("flag-service", clients, taken, rss_mb, frame_bytes, left, before_mb)
 
 
@@ -217,15 +167,15 @@ async def floor(clients: int, number: int, frame_bytes: int) -> Found:
     )
     try:
         assert process.stdout
-        port, crowd = int(await process.stdout.readline()), Crowd()
-        await gather(crowd, port, clients)
+        port = int(await process.stdout.readline())
 
-        async def change(marker: str) -> None:
+        async def change(_index: int, marker: str) -> None:
             _, writer = await asyncio.open_connection("127.0.0.1", port)
             writer.write(f"PUT /{marker.replace(' ', '%20')} HTTP/1.1\r\n\r\n".encode())
             writer.close()
 
-        taken = await changes(crowd, clients, number, change)
+        async with crowd(port, clients) as gathered:
+            taken, _ = await gathered.changes(number, change)
         return Found("bare asyncio", clients, taken, psutil.Process(process.pid).memory_info().rss / MB)
     finally:
         process.kill()
