@@ -21,7 +21,8 @@ AHEAD_MS = MINUTE_MS
 BEHIND_MS = DAY_MS
 """Older than the health topic keeps: no honest report takes so long."""
 SCOPES_LIMIT = 20_000
-HEARTBEATS_AT_ONCE = 50
+HEARTBEATS_AT_ONCE = 5
+"""More would not help a backlog, which goes through many heartbeats' time in a second; one costs as much as ten events."""
 
 
 class Engine:
@@ -64,7 +65,10 @@ class Engine:
         With a tick a second, heartbeats that are due together are spread over half of their interval.
         """
         now_ms, heartbeat_s = to_ms(now), self.policy.timing.heartbeat_s
-        events = [event for name in self._scopes for event in self._advance(name, now_ms)]
+        events: list[Event] = []
+        for name, scope in self._scopes.items():
+            if told := scope.advance(now_ms):
+                events += self._announced(name, told)
         before_ms = now_ms - span_ms(heartbeat_s)
         due = (name for name in self._scopes if self._announced_ms.get(name, 0) <= before_ms)
         beats = HEARTBEATS_AT_ONCE + ceil(2 * len(self._scopes) / heartbeat_s)
@@ -169,9 +173,6 @@ class Engine:
         if scope is None:
             return []
         return self._announced(name, scope.advance(now_ms) + scope.hold(hold))
-
-    def _advance(self, name: str, now_ms: int) -> list[Event]:
-        return self._announced(name, self._scopes[name].advance(now_ms))
 
     def _beat(self, name: str) -> list[Event]:
         return self._announced(name, [self._scopes[name].current()])
