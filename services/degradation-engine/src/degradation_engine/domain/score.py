@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from resilience_contracts import BreakerState, Health
@@ -17,6 +18,9 @@ DOWN_BELOW = 2_500
 IMPAIRED_BELOW = 8_000
 STALE_CAP = 7_000
 UNKNOWN_CAP = 5_000
+
+REMEMBERED = 1024
+"""Scores kept: nearly all reports are of a few kinds."""
 
 WINDOW = 12
 FORGIVEN_MISSES = 1
@@ -71,6 +75,7 @@ def trailing_misses(misses: Sequence[float]) -> float:
     return total
 
 
+@lru_cache(maxsize=REMEMBERED)
 def dependency_score(presence: float, latency_share: float, believed_traffic: float) -> int:
     """Return a dependency's score in hundredths: 100 x min(C, W, B) x (0.7 + 0.3 L)."""
     share = 1.0 - LATENCY_SHARE + LATENCY_SHARE * latency_share

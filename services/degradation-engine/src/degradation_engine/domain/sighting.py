@@ -17,9 +17,9 @@ INTERVAL_FACTOR = 6
 """A report may stretch its interval to so many times the policy's: nobody is believed for hours."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Run:
-    """The unbroken run of results that a report ends with."""
+    """The unbroken run of results that a report ends with. Nobody changes it; see `Sighting`."""
 
     misses: float
     hits: int
@@ -29,9 +29,11 @@ class Run:
     """Whether the run fills the whole report, so that its true start is not known."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Sighting:
-    """Age is counted from `counted_ms`: when it was seen, or a little later after the engine was away.
+    """Nobody changes one: to make a frozen one, for each event, takes three times as long.
+
+    Age is counted from `counted_ms`: when it was seen, or a little later after the engine was away.
 
     It is fresh for `fresh_ms`, then stale until `stale_ms`, both counted from the same instant.
     """
@@ -59,7 +61,7 @@ class Sighting:
         return max(self.counted_ms, awake_ms) + self.stale_ms
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ProbeSighting(Sighting):
     """What a monitor saw last: min(C, W), L, and the run that outages are told by."""
 
@@ -72,7 +74,7 @@ class ProbeSighting(Sighting):
         return score.dependency_score(self.presence, self.latency, believed_traffic)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class BreakerSighting(Sighting):
     """What one replica's circuit breaker said last; `traffic` is None when that says nothing.
 
