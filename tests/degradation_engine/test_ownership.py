@@ -8,10 +8,10 @@ from degradation_engine import metrics as rows
 from degradation_engine.adapters.shelf import Shelf
 from degradation_engine.ownership import Ownership
 from resilience_contracts import Outcome, Topic, dead_letter_topic
-from resilience_runtime.bus import Message
 from resilience_runtime.clock import ManualClock
 from resilience_runtime.memory import MemoryBus
 from resilience_runtime.metrics import Metrics, build_registry
+from tests.degradation_engine.records import stored
 from tests.degradation_engine.shop import POLICY, START, report
 from tests.degradation_engine.test_partition import SOURCE, message
 
@@ -32,7 +32,7 @@ async def test_a_bad_event_goes_to_the_dead_letters_with_its_reason_and_the_next
     ownership, metrics = owner(bus, clock)
     ownership.replace({0}, Shelf(1))
 
-    await ownership.take(0, [Message(Topic.HEALTH, b"default", b"garbage", (), 0, 0, 0)])
+    await ownership.take(0, [stored(b"default", b"garbage")])
     await ownership.take(0, [message(report("payments", [OK], 0), 1)])
     await ownership.take(0, [message(report("redis", [OK], 0), 2)])
 

@@ -8,6 +8,7 @@ from datetime import timedelta
 from random import Random
 
 import pytest
+from aiokafka import ConsumerRecord
 
 from degradation_engine import metrics as rows
 from degradation_engine.adapters.shelf import Shelf, partition_of
@@ -25,11 +26,12 @@ from resilience_contracts import (
     decode,
     encode,
 )
-from resilience_runtime.bus import Message, PublishError
+from resilience_runtime.bus import PublishError
 from resilience_runtime.clock import ManualClock
 from resilience_runtime.memory import MemoryBus
 from resilience_runtime.metrics import build_registry
 from tests.contracts.states import level_changed
+from tests.degradation_engine.records import stored
 from tests.degradation_engine.shop import POLICY, START, Shop, at, level_hold, report
 
 SOURCE = "/services/degradation-engine/e1"
@@ -39,18 +41,11 @@ OK, MISS = Outcome.OK, Outcome.TIMEOUT
 
 def message(
     event: HealthObserved, offset: int = 0, *, seconds: float | None = None, key: bytes | None = None
-) -> Message:
+) -> ConsumerRecord[bytes, bytes]:
     record = encode(event, MONITOR)
-    stored = event.observed_at if seconds is None else at(seconds)
-    return Message(
-        record.topic,
-        record.key if key is None else key,
-        record.value,
-        record.headers,
-        0,
-        offset,
-        int(stored.timestamp() * 1000),
-    )
+    stored_at = event.observed_at if seconds is None else at(seconds)
+    stored_ms = int(stored_at.timestamp() * 1000)
+    return stored(record.key if key is None else key, record.value, record.headers, offset, stored_ms)
 
 
 class Bench:
@@ -262,14 +257,14 @@ async def test_a_record_from_before_its_time_counts_as_of_now() -> None:
         (message(report("redis", [OK], 0), key=b"other"), None, "key is not"),
         (message(report("payments", [OK], 0)), Refused, "unknown_dependency"),
         (message(report("redis", [OK], 90_000), seconds=0), Refused, "time_ahead"),
-        (Message(Topic.HEALTH, b"default", b"\x00\xff", (), 0, 0, 0), CodecError, "missing"),
-        (Message(Topic.HEALTH, b"default", None, (), 0, 0, 0), CodecError, "empty"),
-        (Message(Topic.HEALTH, b"default", b"{" * 600_000, (), 0, 0, 0), CodecError, "bytes"),
+        (stored(b"default", b"\x00\xff"), CodecError, "missing"),
+        (stored(b"default", None), CodecError, "empty"),
+        (stored(b"default", b"{" * 600_000), CodecError, "bytes"),
     ],
     ids=["key", "dependency", "future", "random bytes", "empty", "oversized"],
 )
 async def test_what_cannot_be_taken_is_bad_with_its_reason(
-    bad: Message, cause: type[Exception] | None, words: str
+    bad: ConsumerRecord[bytes, bytes], cause: type[Exception] | None, words: str
 ) -> None:
     bench = Bench()
 
@@ -284,9 +279,7 @@ async def test_what_cannot_be_taken_is_bad_with_its_reason(
 async def test_another_event_on_the_health_topic_is_bad() -> None:
     record = encode(level_changed(), MONITOR)
 
-    [(_, refused)] = await Bench().partition.take(
-        [Message(Topic.HEALTH, record.key, record.value, record.headers, 0, 0, 0)]
-    )
+    [(_, refused)] = await Bench().partition.take([stored(record.key, record.value, record.headers)])
 
     assert "not a health event" in str(refused)
 

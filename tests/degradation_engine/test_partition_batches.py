@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resilience_contracts import HealthObserved, Level, Outcome, Topic
-from resilience_runtime.bus import Message
+from tests.degradation_engine.records import stored
 from tests.degradation_engine.shop import Shop, report
 from tests.degradation_engine.test_partition import Bench, message, outage
 
@@ -64,9 +64,7 @@ async def test_a_batch_tells_each_scope_once_and_every_change() -> None:
 async def test_bad_events_in_a_batch_leave_the_others_as_they_are() -> None:
     bench = Bench()
     good = [message(event, 2 * index) for index, event in enumerate(outage())]
-    bad = [
-        Message(Topic.HEALTH, b"default", b"garbage", (), 0, 2 * index + 1, 0) for index in range(len(good))
-    ]
+    bad = [stored(b"default", b"garbage", offset=2 * index + 1) for index in range(len(good))]
     await bench.clock.sleep(5)
 
     refused = await bench.partition.take([event for pair in zip(good, bad, strict=True) for event in pair])

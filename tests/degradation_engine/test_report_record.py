@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from degradation_engine.adapters.report_record import plain_report, read_report
+from degradation_engine.adapters.report_record import Record, plain_report, read_report
 from degradation_engine.domain import Report
-from resilience_contracts import BreakerState, CodecError, HealthObserved, Outcome, Topic, decode, encode
-from resilience_runtime.bus import Message
+from resilience_contracts import BreakerState, CodecError, HealthObserved, Outcome, decode, encode
 from tests.contracts.states import level_changed
+from tests.degradation_engine.records import stored
 from tests.degradation_engine.shop import breaker, report
 
 MONITOR = "/services/health-monitor/m1"
@@ -23,8 +23,8 @@ BREAKER = encode(breaker("openai", BreakerState.OPEN, 0), MONITOR)
 DEEP = b'{"a":' * 300 + b"1" + b"}" * 300
 
 
-def record(value: bytes | None, headers: Any = PROBE.headers) -> Message:
-    return Message(Topic.HEALTH, b"default", value, tuple(headers), 0, 0, 0)
+def record(value: bytes | None, headers: Any = PROBE.headers) -> Record:
+    return stored(b"default", value, headers)
 
 
 def facts(event: Report) -> dict[str, Any]:
@@ -47,7 +47,7 @@ def whole_ms(time: datetime) -> datetime:
     return utc.replace(microsecond=utc.microsecond // 1000 * 1000)
 
 
-def reads_as_the_codec(message: Message) -> None:
+def reads_as_the_codec(message: Record) -> None:
     plain = plain_report(message)
     if plain is None:
         return
@@ -115,7 +115,7 @@ PLACES: list[tuple[str | int, ...]] = [
 ANY = st.sampled_from(AWKWARD) | st.floats() | st.integers() | st.text(max_size=3)
 
 
-def changed(encoded: Any, changes: list[tuple[tuple[str | int, ...], Any]]) -> Message:
+def changed(encoded: Any, changes: list[tuple[tuple[str | int, ...], Any]]) -> Record:
     data = json.loads(encoded.value)
     for path, value in changes:
         inner = data

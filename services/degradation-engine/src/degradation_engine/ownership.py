@@ -17,6 +17,7 @@ from resilience_runtime.kafka.dead_letters import DeadLetters
 from resilience_runtime.metrics import Metrics
 
 from . import metrics as rows
+from .adapters.report_record import Record
 from .adapters.shelf import Shelf
 from .domain import Refused
 from .partition import Partition
@@ -78,16 +79,16 @@ class Ownership:
         except (PublishError, TimeoutError) as error:
             log.warning("states not stored before release", reason=str(error) or "timeout")
 
-    async def take(self, number: int, messages: Sequence[Message]) -> None:
+    async def take(self, number: int, records: Sequence[Record]) -> None:
         """Take records of an owned partition; return when all that follows is stored, be it as dead letters.
 
         Raises:
             KeyError: the partition is not owned, so that the records must not be acknowledged.
         """
-        bad = await self._partitions[number].take(messages)
-        for message, error in bad:
-            await self._bury(message, error)
-        self._taken.inc(len(messages) - len(bad))
+        bad = await self._partitions[number].take(records)
+        for record, error in bad:
+            await self._bury(_message(record), error)
+        self._taken.inc(len(records) - len(bad))
 
     async def tick(self, now: datetime, caught_up: Callable[[int], bool]) -> None:
         """Let time pass in every partition.
@@ -141,3 +142,15 @@ class Ownership:
             for partition in self._partitions.values()
             for scope, level in partition.levels.items()
         }
+
+
+def _message(record: Record) -> Message:
+    return Message(
+        record.topic,
+        record.key,
+        record.value,
+        tuple(record.headers),
+        record.partition,
+        record.offset,
+        record.timestamp,
+    )

@@ -16,7 +16,6 @@ from typing import Any
 
 import faust
 import structlog
-from aiokafka import ConsumerRecord
 from aiokafka.errors import KafkaError
 from faust.contrib.asgi import bind_to_running_loop
 from faust.types import TP, ConsumerT, StreamT
@@ -24,7 +23,6 @@ from mode import CrashingSupervisor
 
 from resilience_contracts import Topic
 from resilience_runtime.backoff import Backoff
-from resilience_runtime.bus import Message
 from resilience_runtime.clock import Clock
 
 from .adapters.shelf import Shelf, read_shelf
@@ -187,7 +185,7 @@ class Stream:
         async with turn:
             if not consumer.current(batch):
                 return
-            await self._ownership.take(batch.partition, [_message(record) for record in batch.records])
+            await self._ownership.take(batch.partition, batch.records)
             consumer.took(batch)
             self._taken[batch.partition] = batch.offset + 1
 
@@ -233,15 +231,3 @@ async def _stop(app: faust.App) -> None:
         await asyncio.wait_for(app.stop(), STOP_S)
     except Exception as error:  # noqa: BLE001 - it ends whatever Faust thinks of that
         log.warning("Faust did not stop cleanly", reason=str(error) or type(error).__name__)
-
-
-def _message(record: ConsumerRecord) -> Message:
-    return Message(
-        record.topic,
-        record.key,
-        record.value,
-        record.headers,
-        record.partition,
-        record.offset,
-        record.timestamp,
-    )

@@ -8,15 +8,16 @@ so that the reasons in dead letters have one source.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 import msgspec
+from aiokafka import ConsumerRecord
 from msgspec import Meta, Struct
 
 from degradation_engine.domain import Report
 from resilience_contracts import BreakerState, CodecError, HealthObserved, Outcome, decode
-from resilience_runtime.bus import Headers, Message
 
 NAMES = (
     "ce_specversion",
@@ -38,6 +39,8 @@ TOO_EXACT = re.compile(rb"\.\d{7,}[Zz+-]")
 """A time beyond microseconds, which msgspec rounds and the codec cuts."""
 EAST, LAST_YEAR = b"+", b"9999-"
 """East of UTC the year 1, and west of it the year 9999, has an edge that UTC cannot say, which the codec refuses."""
+
+Record: TypeAlias = ConsumerRecord[bytes, bytes]
 
 Time = Annotated[datetime, Meta(tz=True)]
 Interval = Annotated[float, Meta(gt=0, le=3600)]
@@ -85,25 +88,25 @@ class HealthStruct(Struct, frozen=True):
 _read = msgspec.json.Decoder(HealthStruct).decode
 
 
-def read_report(message: Message) -> Report:
+def read_report(record: Record) -> Report:
     """Read a record of the health topic.
 
     Raises:
         CodecError: it cannot be read, or is another kind of event.
     """
-    report = plain_report(message)
+    report = plain_report(record)
     if report is not None:
         return report
-    event = decode(message.value, message.headers).event
+    event = decode(record.value, record.headers).event
     if not isinstance(event, HealthObserved):
         raise CodecError(f"{event.type} is not a health event")
     return event
 
 
-def plain_report(message: Message) -> HealthStruct | None:
+def plain_report(record: Record) -> HealthStruct | None:
     """Return the report of a record that is as `encode` writes it; None leaves the record to the codec."""
-    value = message.value
-    if not value or not _is_plain(value) or not _are_plain(message.headers):
+    value = record.value
+    if not value or not _is_plain(value) or not _are_plain(record.headers):
         return None
     try:
         report = _read(value)
@@ -124,7 +127,7 @@ def _is_plain(value: bytes) -> bool:
     )
 
 
-def _are_plain(headers: Headers) -> bool:
+def _are_plain(headers: Sequence[tuple[str, bytes]]) -> bool:
     held = dict(headers)
     names, values = tuple(held), held.values()
     return (
@@ -134,8 +137,8 @@ def _are_plain(headers: Headers) -> bool:
         and held["ce_specversion"] == SPEC_VERSION
         and held["content-type"] == JSON
         and all(values)
-        and b"".join(filter(None, values)).isascii()
-        and _is_time(held["ce_time"] or b"")
+        and b"".join(values).isascii()
+        and _is_time(held["ce_time"])
     )
 
 
