@@ -13,6 +13,7 @@ from rich.text import Text
 from resilience_contracts import FeatureState, FeatureView, Health, Level, LevelView, View
 
 from .console import tame
+from .durations import spoken
 
 LEVEL_STYLES = {
     Level.OPTIMAL: "bold green",
@@ -65,17 +66,15 @@ def _head(level: LevelView, now: datetime) -> Text:
     state = level.state
     text = Text.assemble(
         (f" {level.name} ", LEVEL_STYLES[level.level]),
-        f"  for {_duration(now, state.since)}   score {state.score:g}   version {level.version}",
+        f"  for {spoken(now - state.since)}   score {state.score:g}   version {level.version}",
     )
     if level.stale:
-        text.append(f"   STALE: nothing heard for {_duration(now, state.observed_at)}", "bold magenta")
+        text.append(f"   STALE: nothing heard for {spoken(now - state.observed_at)}", "bold magenta")
     text.append(f"\n {tame(state.cause)}")
     if state.hold:
         text.append(tame(f"\n held by {state.hold.actor}: {state.hold.reason}"), "magenta")
     if state.pending:
-        text.append(
-            f"\n {state.pending.level} in {_duration(state.pending.earliest_at, now)} at the earliest"
-        )
+        text.append(f"\n {state.pending.level} in {spoken(state.pending.earliest_at - now)} at the earliest")
     elif state.recovery and level.level is not Level.OPTIMAL:
         text.append(f"\n better in about {state.recovery.q50_s:.0f} s ({state.recovery.method})")
     return text
@@ -87,7 +86,7 @@ def _dependencies(level: LevelView, now: datetime) -> Table:
         health = dependency.health.value + (" (stale)" if dependency.stale else "")
         breakers = ", ".join(f"{who} {state.value}" for who, state in dependency.breakers.items())
         style = HEALTH_STYLES.get(dependency.health, "magenta")
-        cells = (f"{dependency.score:g}", _duration(now, dependency.since), escape(tame(breakers)))
+        cells = (f"{dependency.score:g}", spoken(now - dependency.since), escape(tame(breakers)))
         table.add_row(name, Text(health, style), *cells)
     return table
 
@@ -112,10 +111,3 @@ def _table(*columns: str) -> Table:
     for column in columns:
         table.add_column(column, no_wrap=column in {"feature", "dependency", "state", "part"})
     return table
-
-
-def _duration(later: datetime, earlier: datetime) -> str:
-    seconds = max(0, int((later - earlier).total_seconds()))
-    minutes, seconds = divmod(seconds, 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} m" if hours else f"{minutes} m {seconds} s" if minutes else f"{seconds} s"
