@@ -3,9 +3,9 @@
 The pure engine runs in a process of its own per size, so that its memory is its own. Then one worker takes a backlog
 from a real Kafka, as two others do in the same run that only parse JSON: a bare aiokafka consumer, and a Faust agent
 that takes one message at a time. Bounds: 10,000 scopes of 4 dependencies under 300 MB; p99 of judging one event under
-1 ms; a fifth of the bare consumer's rate, which is what held on a machine that was four times overbooked, where half was
-asked for. Rates are compared by the CPU time of an event; those of the clock are printed beside them. What the engine does
-by the clock (ticks, heartbeats, states, scrapes) counts in: the slower the machine, the more of it falls on each event.
+1 ms; half of the bare consumer's rate. Rates are compared by the CPU time of an event; those of the clock are printed
+beside them. What the engine does by the clock (ticks, heartbeats, states, scrapes) counts in: the slower the machine, the
+more of it falls on each event.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ from resilience_contracts import (
     encode,
 )
 from tests.fixtures.stack import running_stack
+from tests.fixtures.topic_time import let_producers_tell_the_time
 from tests.integration.engine_process import EngineProcess
 
 SIZES = (100, 1000, 10_000)
@@ -51,7 +52,7 @@ PATIENCE_S, POLL_S = 300.0, 0.5
 BIRTH_SHARE = 8
 """The first reports of every scope are surely within so much of the backlog: partitions come in batches of 500."""
 RSS_BOUND_MB, P99_BOUND_US = 300.0, 1000.0
-RATE_SHARE, RATE_SHARE_ASKED = 1 / 5, 1 / 2
+RATE_SHARE = 1 / 2
 MICRO = 1e6
 HEARTBEAT = timedelta(seconds=31)
 MONITOR = "/services/health-monitor/bench"
@@ -289,6 +290,7 @@ def main() -> int:
             f" {row.state_bytes:8} {row.level_bytes:8} {row.out_kb_per_s:9.0f}"
         )
     with tempfile.TemporaryDirectory() as place, running_stack(Path(place), parts=("kafka",)) as stack:
+        let_producers_tell_the_time(stack.bootstrap)
         beside = asyncio.run(beside_a_bare_consumer(stack.bootstrap, Path(place)))
     print(
         f"\n{'backlog of ' + str(beside['events']):<22} {'us of CPU':>9} {'per s of CPU':>12} {'per s now':>10}"
@@ -299,10 +301,10 @@ def main() -> int:
     share = beside["bare"].cpu_us / beside["engine"].cpu_us
     print(
         f"the engine does {share:.0%} of what the bare consumer does"
-        f" (held: {RATE_SHARE:.0%}, asked for: {RATE_SHARE_ASKED:.0%});"
+        f" (bound: {RATE_SHARE:.0%});"
         f" {beside['state_bytes']:.0f} bytes of state an event; {beside['rss_mb']:.0f} MB"
     )
-    faults = list(_faults(costs[-1], share))
+    faults = list(_faults(costs, share))
     RESULT.parent.mkdir(parents=True, exist_ok=True)
     kafka = {key: asdict(value) if isinstance(value, Speed) else value for key, value in beside.items()}
     found = {"costs": [asdict(row) for row in costs], "kafka": kafka, "missed": faults}
@@ -311,11 +313,12 @@ def main() -> int:
     return bool(faults)
 
 
-def _faults(most: Cost, share: float) -> Iterator[str]:
-    if most.rss_mb > RSS_BOUND_MB:
-        yield f"{most.scopes} scopes take {most.rss_mb:.0f} MB, above {RSS_BOUND_MB:.0f}"
-    if most.p99_us > P99_BOUND_US:
-        yield f"p99 of judging an event is {most.p99_us:.0f} us, above {P99_BOUND_US:.0f}"
+def _faults(costs: list[Cost], share: float) -> Iterator[str]:
+    for row in costs:
+        if row.rss_mb > RSS_BOUND_MB:
+            yield f"{row.scopes} scopes take {row.rss_mb:.0f} MB, above {RSS_BOUND_MB:.0f}"
+        if row.p99_us > P99_BOUND_US:
+            yield f"p99 of judging an event of {row.scopes} scopes is {row.p99_us:.0f} us, above {P99_BOUND_US:.0f}"
     if share < RATE_SHARE:
         yield f"{share:.0%} of what a bare consumer takes is under {RATE_SHARE:.0%}"
 

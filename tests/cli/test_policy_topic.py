@@ -16,6 +16,7 @@ from resilience_cli.stack import free_ports, run_apart
 from resilience_cli.topics import apply_declared
 from resilience_contracts import HealthObserved, Topic, encode
 from tests.cli.policy_logs import SOURCE, call, moved, shop_with_outages
+from tests.fixtures.topic_time import let_producers_tell_the_time
 
 SCOPE = f"replayed-{uuid.uuid4().hex[:12]}"
 
@@ -39,7 +40,9 @@ def told(kafka_bootstrap: str) -> list[HealthObserved]:
     log = shop_with_outages(("s3", 180), ("postgresql", 180)).log
     by = datetime.now(UTC) - log[-1].observed_at
     events = [moved(event, by).model_copy(update={"scope": SCOPE}) for event in log]
+    let_producers_tell_the_time(kafka_bootstrap)
     run_apart(publish(kafka_bootstrap, events, b"rubbish"))
+    apply_declared(kafka_bootstrap)
     return events
 
 

@@ -35,6 +35,10 @@ def test_engine_state_has_the_partitions_of_health() -> None:
     assert topics[Topic.ENGINE_STATE].partitions == topics[Topic.HEALTH].partitions
 
 
+def test_the_time_of_a_health_event_is_when_the_broker_stored_it() -> None:
+    assert declared_topics()[Topic.HEALTH].config["message.timestamp.type"] == "LogAppendTime"
+
+
 def test_a_dead_letter_has_room_for_what_was_too_large() -> None:
     topics = declared_topics()
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable
+from datetime import timedelta
 from random import Random
 from typing import Any
 
@@ -36,6 +37,8 @@ GROUP = "degradation-engine-roundrobin"
 STOP_S = 4.5
 TICK_S = 1.0
 LAG_LIMIT = 1000
+STORING = timedelta(seconds=0.25)
+"""At most so long a broker stamps a record before it counts into the topic's end, or is its clock behind."""
 SILENT_AFTER_S = 30.0
 ENDS_S = 5.0
 FIRST_RETRY_S, LAST_RETRY_S = 0.5, 10.0
@@ -193,7 +196,7 @@ class Stream:
         self._ticked_s = self._clock.monotonic()
         if self._consumer is None or self._rebalancing():
             return
-        now = self._clock.now()  # before the ends are read: what is stored later may be left out
+        now = self._clock.now() - STORING  # before the ends are read: what is stored later may be left out
         try:
             self._ends = await asyncio.wait_for(self._read_ends(self._consumer), ENDS_S)
         except (KafkaError, TimeoutError):
