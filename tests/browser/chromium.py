@@ -9,6 +9,8 @@ from functools import cache
 
 NAME = "chromium"
 INSTALL_S = 300
+ARGUMENTS = ["--no-sandbox", "--disable-dev-shm-usage"]
+"""For a machine on which tests run as root and shared memory is small."""
 
 
 @cache

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.async_api import Page, async_playwright
+from playwright.async_api import Page
 
 from resilience_contracts import Level
 from resilience_runtime import MemoryBus
-from tests.browser.chromium import chromium
 from tests.browser.cut import relayed
 from tests.contracts.states import level_state
 from tests.flag_service.running import READ_KEY, Replica, running, tell, until
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 LISTEN = """(url) => {
     window.seen = [];
@@ -27,20 +27,6 @@ LISTEN = """(url) => {
             seen.push([kind, level.version, event.lastEventId]);
         });
 }"""
-
-
-@pytest.fixture
-async def page() -> AsyncIterator[Page]:
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(
-            executable_path=chromium(), args=["--no-sandbox", "--disable-dev-shm-usage"], timeout=60_000
-        )
-        try:
-            page = await browser.new_page()
-            page.set_default_timeout(20_000)
-            yield page
-        finally:
-            await browser.close()
 
 
 async def seen(page: Page) -> list[list[str]]:
