@@ -14,6 +14,9 @@ class Outage:
     down: frozenset[str]
     level: Level
 
+    def __str__(self) -> str:
+        return self.name
+
     @property
     def name(self) -> str:
         return "+".join(sorted(self.down))

@@ -1,4 +1,7 @@
-"""The default policy with short dwell times, so that a whole outage and return takes seconds."""
+"""The default policy with short dwell times, so that a whole outage and return takes seconds.
+
+A busy machine is no outage: probes may be slow, and a monitor silent for six seconds, in which it is started again.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,14 @@ import re
 from resilience_contracts import Policy, default_policy_text, parse_policy
 
 QUICK = {
-    "interval_s": "1",
-    "demote_dwell_s": "1",
-    "promote_dwell_s": "1",
+    "interval_s": "0.5",
+    "deadline_s": "0.8",
+    "latency_objective_ms": "2000",
+    "demote_dwell_s": "0.5",
+    "promote_dwell_s": "0.5",
     "heartbeat_s": "2",
+    "fresh_intervals": "12",
+    "stale_intervals": "24",
     "slow_above": "1000",
     "penalty_cap": "1000",
 }

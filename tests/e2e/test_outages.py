@@ -147,17 +147,21 @@ def test_what_was_accepted_while_postgresql_was_away_is_applied_once(
     assert shop.on_hand() == on_hand + 20
 
 
+@pytest.mark.parametrize(
+    ("outage", "how"), [*zip(OUTAGES[:4], ("pause", "stop", "pause", "stop"), strict=True)], ids=str
+)
 @pytest.mark.usefixtures("calm")
-def test_without_its_probe_nobody_learns_of_an_outage(quick_stack: RunningStack, shop: Shop) -> None:
+def test_without_its_probe_nobody_learns_of_an_outage(
+    quick_stack: RunningStack, shop: Shop, outage: Outage, how: str
+) -> None:
     """The tests above can fail: where neither probe nor traffic looks, the same faults change no level."""
-    quick_stack.restart("health-monitor", DISABLED_PROBES="redis")
+    before = both_at(shop, Level.OPTIMAL)
+    quick_stack.restart("health-monitor", DISABLED_PROBES=outage.name)
     try:
-        before = both_at(shop, Level.OPTIMAL)
-        for how in ("stop", "pause"):
-            getattr(quick_stack, how)("redis")
-            with pytest.raises(AssertionError, match="not within"):
-                both_at(shop, Level.DEGRADED, timeout_s=CONFIRMED_S)
-            quick_stack.restore("redis")
+        take_away(quick_stack, outage, how)
+        with pytest.raises(AssertionError, match="not within"):
+            both_at(shop, outage.level, timeout_s=CONFIRMED_S)
+        quick_stack.restore(outage.name)
     finally:
         quick_stack.restart("health-monitor")
     assert both_at(shop, Level.OPTIMAL) >= before
