@@ -142,6 +142,21 @@ class StockReader:
         """Be told of a change that may be of any SKU."""
         self.memory.all_changed(self._clock.now())
 
+    @property
+    def most(self) -> int:
+        """How many SKUs are kept in this process."""
+        return self._ages.most
+
+    def at_hand(self, sku: str) -> Stock | None:
+        """Return what `one` would return without waiting: present stock that is kept here; else None."""
+        stock = self.memory.get(sku)
+        if stock is None or not self._fresh(stock):
+            return None
+        if self._switches.behaviour(Action.READ_STOCK) is not Behaviour.SERVE:
+            return None
+        self.served[Layer.MEMORY] += 1
+        return stock
+
     async def one(self, sku: str) -> Reading:
         """Return a SKU's stock; as `many`.
 
