@@ -18,7 +18,7 @@ from .levels import is_uuid
 from .office import Office
 
 DEADLINE_S = 120.0
-STEP = 2_000
+STEP = 5_000
 MANY = 1_000
 ONE_AT_A_TIME = 7_267_050
 """Advisory lock: one import at a time over all replicas, so that two never wait for each other's rows."""
