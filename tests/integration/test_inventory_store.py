@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Iterator
 import asyncpg
 import pytest
 from sqlalchemy import text
-from sqlalchemy.exc import IntegrityError
 
 from inventory_api.adapters.sql.database import Database, Limits
 from inventory_api.adapters.sql.store import SqlStore
@@ -133,7 +132,7 @@ async def test_the_database_itself_refuses_to_oversell(store: SqlStore, database
     place = await place_with(store, 5)
 
     for broken in ("reserved = 6", "reserved = -1", "on_hand = -1", "on_hand = 9007199254740992"):
-        with pytest.raises(IntegrityError):
+        with pytest.raises(asyncpg.IntegrityConstraintViolationError):
             async with database.writing() as session:
                 await session.execute(text(f"UPDATE stock_levels SET {broken} WHERE on_hand = 5"))  # noqa: S608 - constants
 

@@ -6,12 +6,12 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import RowMapping, text
+from sqlalchemy import text
 
 from inventory_api.domain.errors import LocationExistsError, SkuExistsError
 from inventory_api.domain.sku import Location, LocationKind, NewLocation, NewSku, Sku, fold
 
-from .session import Session
+from .session import Row, Session
 
 _ADD_SKU = text("""
     INSERT INTO skus (sku, sku_fold, name, category, barcodes, attributes, safety_stock, reorder_point,
@@ -48,7 +48,7 @@ class SqlCatalogue:
     async def skus(self, after: str, limit: int) -> list[Sku]:
         """Return a page of SKUs."""
         rows = await self._session.execute(_SKUS, {"after": after, "limit": limit})
-        return [sku_of(row) for row in rows.mappings()]
+        return [sku_of(row) for row in rows]
 
     async def known_skus(self, skus: Sequence[str]) -> set[str]:
         """Return which of these exist."""
@@ -66,15 +66,15 @@ class SqlCatalogue:
     async def locations(self, after: str, limit: int) -> list[Location]:
         """Return a page of locations."""
         rows = await self._session.execute(_LOCATIONS, {"after": after, "limit": limit})
-        return [_location_of(row) for row in rows.mappings()]
+        return [_location_of(row) for row in rows]
 
     async def known_locations(self, codes: Sequence[str]) -> set[str]:
         """Return which of these exist."""
         rows = await self._session.execute(_KNOWN_LOCATIONS, {"names": list(codes)})
         return set(rows.scalars())
 
-    async def _one(self, statement: Any, values: dict[str, Any]) -> RowMapping | None:
-        return (await self._session.execute(statement, values)).mappings().first()
+    async def _one(self, statement: Any, values: dict[str, Any]) -> Row | None:
+        return (await self._session.execute(statement, values)).first()
 
 
 def _sku_values(new: NewSku) -> dict[str, Any]:
@@ -90,7 +90,7 @@ def _sku_values(new: NewSku) -> dict[str, Any]:
     }
 
 
-def sku_of(row: RowMapping) -> Sku:
+def sku_of(row: Row) -> Sku:
     """Read the catalogue columns of a row."""
     return Sku(
         sku=row["sku"],
@@ -105,5 +105,5 @@ def sku_of(row: RowMapping) -> Sku:
     )
 
 
-def _location_of(row: RowMapping) -> Location:
+def _location_of(row: Row) -> Location:
     return Location(row["code"], row["name"], LocationKind(row["kind"]), row["created_at"])

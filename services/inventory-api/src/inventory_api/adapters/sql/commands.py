@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from sqlalchemy import RowMapping, text
+from sqlalchemy import text
 
 from inventory_api.domain.operation import Operation, OperationState
 
-from .session import Session
+from .session import Row, Session
 
 _OPERATION = text("SELECT * FROM operations WHERE command_id = :id")
 _EXCEPTIONS = text("""
@@ -33,13 +33,13 @@ class SqlCommands:
 
     async def operation(self, command_id: str) -> Operation | None:
         """Return a command's outcome."""
-        row = (await self._session.execute(_OPERATION, {"id": command_id})).mappings().first()
+        row = (await self._session.execute(_OPERATION, {"id": command_id})).first()
         return _operation_of(row) if row else None
 
     async def exceptions(self, after: str, limit: int) -> list[Operation]:
         """Return a page of commands that wait for a person."""
         rows = await self._session.execute(_EXCEPTIONS, {"after": after, "limit": limit})
-        return [_operation_of(row) for row in rows.mappings()]
+        return [_operation_of(row) for row in rows]
 
     async def finish(self, operation: Operation, command_json: str) -> None:
         """Write a command's outcome; the first one stays."""
@@ -67,7 +67,7 @@ class SqlCommands:
         await self._session.execute(_MOVE, {"partition": partition, "next_offset": next_offset})
 
 
-def _operation_of(row: RowMapping) -> Operation:
+def _operation_of(row: Row) -> Operation:
     return Operation(
         id=row["command_id"],
         state=OperationState(row["state"]),

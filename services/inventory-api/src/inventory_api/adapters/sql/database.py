@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import asyncpg
 from sqlalchemy import event, text
 from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
@@ -76,18 +77,20 @@ def against(error: BaseException) -> bool:
     if isinstance(error, DBAPIError):
         state = _sqlstate(error)
         return error.connection_invalidated or state is None or state.startswith(_AWAY)
-    return isinstance(error, OSError | TimeoutError)
+    if isinstance(error, asyncpg.PostgresError):
+        return (_sqlstate(error) or "").startswith(_AWAY)
+    return isinstance(error, OSError | TimeoutError | asyncpg.InterfaceError)
 
 
-def _translate(state: str | None, error: DBAPIError) -> None:
+def _translate(state: str | None, error: Exception) -> None:
     if state in _BUSY:
         raise RowInDemandError from error
     if state == _NO_SCHEMA:
         raise UnavailableError(DEPENDENCY, "its schema is being prepared", SCHEMA_RETRY_S) from error
 
 
-def _sqlstate(error: DBAPIError) -> str | None:
-    return getattr(error.orig, "sqlstate", None)
+def _sqlstate(error: Exception) -> str | None:
+    return getattr(error.orig if isinstance(error, DBAPIError) else error, "sqlstate", None)
 
 
 class Database:
@@ -109,13 +112,13 @@ class Database:
             UnavailableError: no answer within the deadline, or the breaker is open.
             BusyError: no slot in time, or a row is in too much demand.
         """
-        async with self._slot(self._writers), self._guarded(waits=True), self._transaction() as session:
+        async with self._slot(self._writers), self._guarded(waits=True), self._connected() as session:
             yield session
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[Session]:
-        """Run a transaction of reads; as `writing`, with slots of its own."""
-        async with self._slot(self._readers), self._guarded(), self._transaction() as session:
+        """Read, each statement from a snapshot of its own, as READ COMMITTED has it; as `writing`, with other slots."""
+        async with self._slot(self._readers), self._guarded(), self._connected(single=True) as session:
             yield session
 
     async def check(self) -> None:
@@ -163,7 +166,7 @@ class Database:
                 self._failed_s = asyncio.get_running_loop().time()
                 raise UnavailableError(DEPENDENCY, "it does not answer in time") from error
             self.breaker.succeeded(permit)
-            if isinstance(error, DBAPIError):
+            if isinstance(error, DBAPIError | asyncpg.PostgresError):
                 _translate(_sqlstate(error), error)
             raise
         else:
@@ -173,9 +176,9 @@ class Database:
             (self.breaker.released if slow else self.breaker.succeeded)(permit)
 
     @asynccontextmanager
-    async def _transaction(self) -> AsyncIterator[Session]:
-        async with (
-            self._engine.connect() as connection,
-            watched(connection, self._limits.deadline_s) as session,
-        ):
-            yield session
+    async def _connected(self, *, single: bool = False) -> AsyncIterator[Session]:
+        async with self._engine.connect() as connection:
+            raw = (await connection.get_raw_connection()).driver_connection
+            assert raw is not None  # noqa: S101 - asyncpg always has one
+            async with watched(raw, self._limits.deadline_s, single=single) as session:
+                yield session

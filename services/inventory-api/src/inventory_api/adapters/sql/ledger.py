@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import RowMapping, text
+from sqlalchemy import text
 
 from inventory_api.domain.adjustment import LedgerEntry, Reason
 from inventory_api.domain.count import Since
 from inventory_api.domain.stock import Place
 
-from .session import Session
+from .session import Row, Session
 
 _ENTRIES = text("""
     SELECT e.*, s.sku, p.code FROM ledger e
@@ -67,7 +67,7 @@ class SqlLedger:
             rows = await self._session.execute(_ENTRIES, values)
         else:
             rows = await self._session.execute(_ENTRIES_OF_SKU, values | {"sku": sku})
-        return [entry_of(row, Place(row["sku"], row["code"])) for row in rows.mappings()]
+        return [entry_of(row, Place(row["sku"], row["code"])) for row in rows]
 
     async def since(self, level_id: int, moment: datetime) -> Since:
         """Sum up what happened after a moment."""
@@ -88,7 +88,7 @@ class SqlLedger:
         await self._session.execute(_NOTE_BATCH, values)
 
 
-def entry_of(row: RowMapping, place: Place) -> LedgerEntry:
+def entry_of(row: Row, place: Place) -> LedgerEntry:
     """Read a ledger row."""
     return LedgerEntry(
         id=row["id"],

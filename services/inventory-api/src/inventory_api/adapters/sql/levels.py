@@ -8,7 +8,7 @@ from itertools import groupby
 from operator import itemgetter
 from uuid import UUID
 
-from sqlalchemy import RowMapping, text
+from sqlalchemy import text
 
 from inventory_api.domain.adjustment import Adjustment, LedgerEntry, check_change
 from inventory_api.domain.reservation import Reservation, ReservationState
@@ -17,7 +17,7 @@ from inventory_api.domain.stock import ON_HAND_MAX, LowLevel, Place, Stock, Stoc
 from .catalogue import sku_of
 from .ledger import entry_of
 from .reservations import LINES, line_of
-from .session import Session
+from .session import Row, Session
 
 # statement_timestamp() is stable, so that the index on expires_at serves; clock_timestamp() would read every hold.
 _STOCK = text("""
@@ -50,17 +50,17 @@ _OPEN = text("""
     WHERE s.sku = :sku AND p.code = :location
     ON CONFLICT DO NOTHING
 """)
+# By subqueries, so that each place is two index look-ups even on tables of which there are no statistics yet.
 _LOCK = text("""
-    SELECT l.id AS level_id, s.sku, p.code, l.on_hand, l.reserved, l.incoming, l.version, l.updated_at,
+    SELECT l.id AS level_id, w.sku, w.code, l.on_hand, l.reserved, l.incoming, l.version, l.updated_at,
            l.safety_stock AS level_safety, l.reorder_point AS level_reorder,
            EXISTS (
                SELECT FROM reservation_lines r
                WHERE r.level_id = l.id AND r.held > 0 AND r.expires_at <= statement_timestamp()
            ) AS due
     FROM unnest(CAST(:skus AS text[]), CAST(:codes AS text[])) AS w (sku, code)
-    JOIN skus s ON s.sku = w.sku
-    JOIN locations p ON p.code = w.code
-    JOIN stock_levels l ON l.sku_id = s.id AND l.location_id = p.id
+    JOIN stock_levels l ON l.sku_id = (SELECT id FROM skus WHERE sku = w.sku)
+                       AND l.location_id = (SELECT id FROM locations WHERE code = w.code)
     ORDER BY l.id
     FOR NO KEY UPDATE OF l
 """)
@@ -90,6 +90,7 @@ _HOLD = text("""
     SET reserved = l.reserved + w.quantity, version = l.version + 1, updated_at = clock_timestamp()
     FROM unnest(CAST(:ids AS bigint[]), CAST(:quantities AS bigint[])) AS w (id, quantity)
     WHERE l.id = w.id AND l.on_hand - l.reserved - l.safety_stock >= w.quantity
+    RETURNING l.id
 """)
 _CHANGE = text("""
     WITH changed AS (
@@ -127,13 +128,13 @@ class SqlLevels:
 
     async def stock(self, skus: Sequence[str], as_of: datetime) -> dict[str, Stock]:
         """Return the stock of those SKUs that exist."""
-        rows = (await self._session.execute(_STOCK, {"skus": list(skus)})).mappings().all()
+        rows = (await self._session.execute(_STOCK, {"skus": list(skus)})).all()
         return {sku: _stock_of(list(group), as_of) for sku, group in groupby(rows, itemgetter("sku"))}
 
     async def low(self, after_id: int, limit: int) -> list[LowLevel]:
         """Return a page of the list that the database keeps."""
         rows = await self._session.execute(_LOW, {"after": after_id, "limit": limit})
-        return [LowLevel(level_of(row), row["since"]) for row in rows.mappings()]
+        return [LowLevel(level_of(row), row["since"]) for row in rows]
 
     async def open(self, place: Place) -> None:
         """Make sure that the place has a level."""
@@ -142,11 +143,11 @@ class SqlLevels:
     async def lock(self, places: Sequence[Place]) -> dict[Place, StockLevel]:
         """Lock levels, tidying what has expired on them."""
         names = {"skus": [place.sku for place in places], "codes": [place.location for place in places]}
-        rows = (await self._session.execute(_LOCK, names)).mappings().all()
+        rows = (await self._session.execute(_LOCK, names)).all()
         due = [row["level_id"] for row in rows if row["due"]]
         if due:
             await self._session.execute(_EXPIRE_DUE, {"ids": due})
-            rows = (await self._session.execute(_LOCK, names)).mappings().all()
+            rows = (await self._session.execute(_LOCK, names)).all()
         levels = map(level_of, rows)
         return {level.place: level for level in levels}
 
@@ -156,10 +157,10 @@ class SqlLevels:
             return None
         name = {"id": reservation_id}
         await self._session.execute(_LOCK_LINES, name)
-        row = (await self._session.execute(_LOCK_RESERVATION, name)).mappings().first()
+        row = (await self._session.execute(_LOCK_RESERVATION, name)).first()
         if row is None:
             return None
-        lines = (await self._session.execute(LINES, name)).mappings()
+        lines = await self._session.execute(LINES, name)
         return Reservation(
             id=str(row["id"]),
             owner_ref=row["owner_ref"],
@@ -173,7 +174,7 @@ class SqlLevels:
         """Reserve on locked levels."""
         values = {"ids": list(quantities), "quantities": list(quantities.values())}
         done = await self._session.execute(_HOLD, values)
-        return done.rowcount == len(quantities)
+        return len(done.all()) == len(quantities)
 
     async def change(self, level_id: int, adjustment: Adjustment) -> LedgerEntry:
         """Change a locked level and write its ledger row, in one statement."""
@@ -190,7 +191,7 @@ class SqlLevels:
             "batch_id": adjustment.batch_id,
             "occurred_at": adjustment.occurred_at,
         }
-        row = (await self._session.execute(_CHANGE, values)).mappings().first()
+        row = (await self._session.execute(_CHANGE, values)).first()
         if row is None:
             counters = (await self._session.execute(_COUNTERS, {"level_id": level_id})).one()
             check_change(adjustment.place, counters.on_hand, counters.reserved, adjustment.delta)
@@ -216,12 +217,12 @@ def is_uuid(text_: str) -> bool:
     return True
 
 
-def _stock_of(rows: list[RowMapping], as_of: datetime) -> Stock:
+def _stock_of(rows: list[Row], as_of: datetime) -> Stock:
     levels = tuple(level_of(row) for row in rows if row["level_id"] is not None)
     return Stock(sku_of(rows[0]), levels, as_of)
 
 
-def level_of(row: RowMapping) -> StockLevel:
+def level_of(row: Row) -> StockLevel:
     """Read the columns of a level."""
     return StockLevel(
         id=row["level_id"],

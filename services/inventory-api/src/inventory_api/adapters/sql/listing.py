@@ -94,7 +94,7 @@ class SqlListing:
         if wanted.location is not None:
             statement, values["location"] = PAGE_AT, wanted.location
         async with self._database.reading() as session:
-            rows = (await session.execute(statement, values)).mappings().all()
+            rows = (await session.execute(statement, values)).all()
         levels = tuple(level_of(row) for row in rows if row["level_id"] is not None)
         if len(levels) == limit:
             return LevelPage(levels, levels[-1].id)
@@ -107,4 +107,4 @@ class SqlListing:
         values = {"text": text_, "fold": fold(text_), "query": query, "limit": limit, "scanned": SCANNED}
         async with self._database.reading() as session:
             rows = await session.execute(SEARCH, values)
-        return [sku_of(row) for row in rows.mappings()]
+        return [sku_of(row) for row in rows]

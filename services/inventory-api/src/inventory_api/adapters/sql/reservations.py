@@ -7,12 +7,12 @@ from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import RowMapping, text
+from sqlalchemy import text
 
 from inventory_api.domain.reservation import HeldLine, Reservation, ReservationState, Settlement
 from inventory_api.domain.stock import Place
 
-from .session import Session
+from .session import Row, Session
 
 _ADD = text("""
     WITH added AS (
@@ -93,7 +93,7 @@ class SqlReservations:
             "ids": [line.level_id for line in lines],
             "quantities": [line.quantity for line in lines],
         }
-        row = (await self._session.execute(_ADD, values)).mappings().one()
+        row = (await self._session.execute(_ADD, values)).one()
         return _reservation_of(row, tuple(lines))
 
     async def find(self, reservation_id: str) -> tuple[Reservation, datetime] | None:
@@ -102,7 +102,7 @@ class SqlReservations:
             name = {"id": str(UUID(reservation_id))}
         except ValueError:
             return None
-        row = (await self._session.execute(_FIND, name)).mappings().first()
+        row = (await self._session.execute(_FIND, name)).first()
         if row is None:
             return None
         return _reservation_of(row, await self._lines(reservation_id)), row["seen_at"]
@@ -131,16 +131,16 @@ class SqlReservations:
 
     async def _lines(self, reservation_id: str) -> tuple[HeldLine, ...]:
         rows = await self._session.execute(LINES, {"id": reservation_id})
-        return tuple(line_of(row) for row in rows.mappings())
+        return tuple(line_of(row) for row in rows)
 
 
-def line_of(row: RowMapping) -> HeldLine:
+def line_of(row: Row) -> HeldLine:
     """Read a line joined with its place."""
     line = HeldLine(row["level_id"], Place(row["sku"], row["code"]), row["quantity"], row["held"])
     return replace(line, confirmed=row["confirmed"], released=row["released"], expired=row["expired"])
 
 
-def _reservation_of(row: RowMapping, lines: tuple[HeldLine, ...]) -> Reservation:
+def _reservation_of(row: Row, lines: tuple[HeldLine, ...]) -> Reservation:
     return Reservation(
         id=str(row["id"]),
         owner_ref=row["owner_ref"],

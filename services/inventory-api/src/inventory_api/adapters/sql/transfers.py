@@ -76,10 +76,10 @@ class SqlTransfers:
             return None
         if lock:
             await self._session.execute(_LOCK, name)
-        row = (await self._session.execute(_FIND, name)).mappings().first()
+        row = (await self._session.execute(_FIND, name)).first()
         if row is None:
             return None
-        lines = (await self._session.execute(_LINES, name)).mappings()
+        lines = await self._session.execute(_LINES, name)
         return Transfer(
             id=str(row["id"]),
             source=row["source"],
