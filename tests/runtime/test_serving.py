@@ -3,12 +3,14 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import httpx
 import pytest
 from fastapi import FastAPI
+from starlette.requests import Request
 from starlette.responses import StreamingResponse
 
 from resilience_runtime import (
@@ -19,6 +21,7 @@ from resilience_runtime import (
     build_app,
     build_registry,
     configure_logging,
+    http_protocol,
     serve,
 )
 
@@ -134,3 +137,84 @@ async def test_metrics_are_served_on_a_port_of_their_own() -> None:
     await asyncio.wait({task})
 
     assert "things_waiting 4.0" in answer.text
+
+
+@pytest.fixture
+def short_head(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_protocol, "HEAD_S", 0.2)
+
+
+async def ask(url: str, *pieces: bytes) -> tuple[bytes, float]:
+    """Send pieces, wait for the other side to hang up; return what it said, and after how many seconds."""
+    began_s = time.monotonic()
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
+    try:
+        for piece in pieces:
+            writer.write(piece)
+            await writer.drain()
+        async with asyncio.timeout(5):
+            said = await reader.read()
+        return said, time.monotonic() - began_s
+    finally:
+        writer.close()
+
+
+@pytest.mark.parametrize(
+    ("pieces", "begins"),
+    [
+        pytest.param([], b"", id="nothing"),
+        pytest.param([b"GET /health/li"], b"HTTP/1.1 408", id="half a target"),
+        pytest.param(
+            [b"GET /health/live HTTP/1.1\r\nhost: x\r\nx-slow: "], b"HTTP/1.1 408", id="half a header"
+        ),
+        pytest.param(
+            [b"GET /health/live HTTP/1.1\r\nhost: x\r\n\r\nGET /he"], b"HTTP/1.1 200", id="half of a second"
+        ),
+    ],
+)
+async def test_a_head_that_does_not_arrive_ends_the_connection(
+    short_head: None, pieces: list[bytes], begins: bytes
+) -> None:
+    async with served(application()) as (url, _):
+        said, took_s = await ask(url, *pieces)
+
+    assert said.startswith(begins)
+    assert took_s < 4  # well under uvicorn's 5 s between requests
+
+
+async def test_a_head_that_arrives_byte_by_byte_must_be_whole_in_time(short_head: None) -> None:
+    async with served(application()) as (url, _):
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
+        writer.write(b"GET /health/live HTTP/1.1\r\nx: ")
+        said = asyncio.create_task(reader.read())
+        async with asyncio.timeout(5):
+            while not said.done():
+                writer.write(b"a")
+                await asyncio.wait({said}, timeout=0.02)
+        writer.close()
+
+    assert said.result().startswith(b"HTTP/1.1 408")
+
+
+async def test_a_slow_answer_and_a_slow_body_are_no_slow_head(short_head: None) -> None:
+    app = application()
+    go_on = asyncio.Event()
+
+    @app.post("/slow")
+    async def slow(request: Request) -> str:
+        await go_on.wait()
+        return (await request.body()).decode()
+
+    async with served(app) as (url, _):
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
+        writer.write(b"POST /slow HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 4\r\n\r\nbo")
+        said = asyncio.create_task(reader.read())
+        done, _pending = await asyncio.wait({said}, timeout=0.6)
+        assert not done
+        writer.write(b"dy")
+        go_on.set()
+        answer = await said
+        writer.close()
+
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert answer.endswith(b'"body"')

@@ -13,6 +13,7 @@ from typing import Any
 import uvicorn
 
 from .errors import StartupError
+from .http_protocol import PromptProtocol
 
 GRACE_S = 4
 BACKLOG = 2048
@@ -48,7 +49,7 @@ async def serve(
     listener = _bind(host, port, variable)
     config = uvicorn.Config(
         app,
-        http="httptools",
+        http=PromptProtocol,
         ws="none",
         log_config=None,
         access_log=False,
