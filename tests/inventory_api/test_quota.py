@@ -1,9 +1,20 @@
 from __future__ import annotations
 
+import asyncio
+import multiprocessing
+import time
+import uuid
+from concurrent.futures import ProcessPoolExecutor
+from random import Random
+
 from hypothesis import given
 from hypothesis import strategies as st
 
+from inventory_api.adapters import cache
+from inventory_api.adapters.shared_quota import SharedQuota
 from inventory_api.domain.quota import Quota
+from resilience_guards import BreakerSettings, CircuitBreaker
+from resilience_runtime import ManualClock
 
 START_S = 1_000_000.0
 
@@ -74,3 +85,43 @@ def test_who_waits_as_told_is_served(limit: int, times: list[float]) -> None:
         verdict = quota.take("a", now_s + verdict.wait_s)
 
     assert verdict.passed
+
+
+REPLICAS, LIMIT, BETWEEN = 3, 120, 5
+
+
+def pass_through_one_replica(redis_url: str, caller: str, asked: int) -> int:
+    """Be a replica: ask so often, tell the others after every few; return how many passed."""
+
+    async def ask() -> int:
+        quota, client = Quota(LIMIT, 10), cache.connect(redis_url, 5)
+        breaker = CircuitBreaker("redis", BreakerSettings(), time.monotonic, Random(1))
+        shared = SharedQuota(quota, client, breaker, ManualClock())
+        passed = 0
+        for number in range(asked):
+            passed += quota.take(caller, START_S).passed
+            if number % BETWEEN == BETWEEN - 1:
+                await shared.share()
+        await client.aclose()
+        return passed
+
+    return asyncio.run(ask())
+
+
+def test_replicas_in_processes_of_their_own_share_one_quota(redis_url: str) -> None:
+    caller = f"key {uuid.uuid4()}"
+    with ProcessPoolExecutor(REPLICAS, multiprocessing.get_context("spawn")) as replicas:
+        running = [
+            replicas.submit(pass_through_one_replica, redis_url, caller, LIMIT) for _ in range(REPLICAS)
+        ]
+        passed = [each.result(timeout=60) for each in running]
+    late = pass_through_one_replica(redis_url, caller, LIMIT)
+
+    assert LIMIT <= sum(passed) <= LIMIT + REPLICAS * BETWEEN
+    assert late <= BETWEEN
+
+
+def test_without_redis_each_replica_counts_its_own() -> None:
+    passed = pass_through_one_replica("redis://127.0.0.1:1", "a", LIMIT * 2)
+
+    assert passed == LIMIT
