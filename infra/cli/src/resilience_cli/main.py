@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import structlog
 import typer
 
-from .commands import audit, chaos, dlq, hold, keys, policy, topics
+from .commands import audit, chaos, dlq, hold, incident, keys, policy, topics
 from .commands.backup import backup, restore
 from .commands.doctor import doctor
 from .commands.down import down
@@ -35,6 +35,7 @@ app.add_typer(audit.app, name="audit")
 app.add_typer(chaos.app, name="chaos")
 app.add_typer(dlq.app, name="dlq")
 app.add_typer(hold.app, name="hold")
+app.add_typer(incident.app, name="incident")
 app.add_typer(keys.app, name="keys")
 app.add_typer(policy.app, name="policy")
 app.add_typer(topics.app, name="topics")
