@@ -13,7 +13,7 @@ QUICK = {
     "interval_s": "0.5",
     "deadline_s": "0.8",
     "latency_objective_ms": "2000",
-    "demote_dwell_s": "0.5",
+    "demote_dwell_s": "1",
     "promote_dwell_s": "0.5",
     "heartbeat_s": "2",
     "fresh_intervals": "12",

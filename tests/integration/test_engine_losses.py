@@ -140,8 +140,8 @@ async def test_a_hold_rules_until_it_is_ended(stack: RunningStack, engine: Engin
         finally:
             reporting.cancel()
             await asyncio.wait({reporting})
-        await ear.until(lambda: len(ear.changes(scope)) >= 2)
-        assert [change.to_level for change in ear.changes(scope)] == ["LIMITED", "OPTIMAL"]
+        await ear.until(lambda: len(ear.steps(scope)) >= 2)
+        assert [after for _, after in ear.steps(scope)] == ["LIMITED", "OPTIMAL"]
 
 
 async def lose(bootstrap: str, topic: str) -> None:
