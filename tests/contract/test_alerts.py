@@ -26,14 +26,18 @@ def rules(file: str) -> list[dict[str, Any]]:
     return [rule for group in yaml.safe_load((RULES / file).read_text())["groups"] for rule in group["rules"]]
 
 
-def exported() -> set[str]:
+def declared() -> list[Metric]:
     services = (
         degradation_engine.metrics,
         flag_service.metrics,
         health_monitor.meters,
         inventory_api.metrics,
     )
-    metrics = [value for service in services for value in vars(service).values() if isinstance(value, Metric)]
+    return [value for service in services for value in vars(service).values() if isinstance(value, Metric)]
+
+
+def exported() -> set[str]:
+    metrics = declared()
     histograms = [metric.name for metric in metrics if metric.kind is Kind.HISTOGRAM]
     parts = {f"{name}_{part}" for name in histograms for part in ("count", "sum", "bucket")}
     return {metric.name for metric in metrics} | parts
@@ -46,8 +50,9 @@ def promtool(*words: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_promtool_accepts_configuration_and_rules() -> None:
-    promtool("check", "config", str(RULES / "prometheus.yml"))
+@pytest.mark.parametrize("file", ["prometheus.yml", "compose.yml"])
+def test_promtool_accepts_configuration_and_rules(file: str) -> None:
+    promtool("check", "config", str(RULES / file))
 
 
 def test_the_rules_fire_and_stay_silent_as_their_unit_tests_say() -> None:
