@@ -14,15 +14,25 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
+from inventory_api.adapters.memory import MemoryStore
+from inventory_api.application.stock_reader import StockReader
+from inventory_api.application.switches import Switches
 from inventory_api.domain.access import KeyScope, allows, needed_scope
 from inventory_api.domain.quota import Quota
 from inventory_api.http import access
 from inventory_api.http.access import Door
 from inventory_api.http.doors import guards
 from inventory_api.http.overload import Lanes
+from resilience_contracts import View, default_policy
 from resilience_runtime import KeyRing, ManualClock, Readiness, build_app, create_key
+from tests.inventory_api.test_stock_reader import AGES, Shared
 
 ORIGIN = "https://shop.example"
+
+
+def nothing_at_hand(clock: ManualClock) -> StockReader:
+    switches = Switches(View(default_policy()), "default", clock, Random(1))
+    return StockReader(MemoryStore(clock), Shared(), switches, clock, AGES)
 
 
 @dataclass
@@ -55,7 +65,7 @@ async def client(tmp_path: Path) -> AsyncIterator[Client]:
         return JSONResponse({"caller": request.state.caller, "body": len(await request.body())})
 
     app.add_route("/v1/{rest:path}", echo, ["GET", "POST", "PUT"])
-    for guard in reversed(guards(door, (ORIGIN,), Lanes(), Random(1))):
+    for guard in reversed(guards(door, (ORIGIN,), nothing_at_hand(clock), Lanes(), Random(1))):
         app.add_middleware(guard.cls, *guard.args, **guard.kwargs)
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://api") as api:

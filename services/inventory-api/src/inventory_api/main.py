@@ -145,7 +145,7 @@ async def inventory(settings: Settings, policy: Policy) -> int:
             startup.check,
             startup.check,
             rows.observe_requests(metrics),
-            guards=guards(door, settings.cors_origins, lanes, rng),
+            guards=guards(door, settings.cors_origins, services.stock, lanes, rng),
         )
         office = build_office(settings, services, outside.database, outside.images, outside.writer)
         open_office(app, office)

@@ -26,7 +26,6 @@ from . import (
     thresholds,
     transfers,
 )
-from .at_hand import StockAtHand
 from .back_office import BackOffice
 from .errors import handle_errors
 from .level_header import LevelHeader
@@ -82,7 +81,6 @@ def build(
     handle_errors(app, services.switches)
     for module in ROUTERS:
         app.include_router(module.router, responses=_RESPONSES)
-    app.add_middleware(StockAtHand, reader=services.stock)
     for guard in reversed(guards):
         app.add_middleware(guard.cls, *guard.args, **guard.kwargs)
     app.add_middleware(Measure, observe=observe)

@@ -7,7 +7,10 @@ from random import Random
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
+from inventory_api.application.stock_reader import StockReader
+
 from .access import Access, Door
+from .at_hand import StockAtHand
 from .overload import Lanes, Overload
 
 PREFLIGHT_S = 600
@@ -23,9 +26,18 @@ _SHOWN = [
 ]
 
 
-def guards(door: Door, origins: tuple[str, ...], lanes: Lanes, rng: Random) -> list[Middleware]:
-    """Return the layers, outermost first; pages of these origins alone may call from a browser."""
-    layers = [Middleware(Access, door=door), Middleware(Overload, lanes=lanes, rng=rng)]
+def guards(
+    door: Door, origins: tuple[str, ...], stock: StockReader, lanes: Lanes, rng: Random
+) -> list[Middleware]:
+    """Return the layers, outermost first; pages of these origins alone may call from a browser.
+
+    What is at hand is answered even under overload: a refusal would take as long.
+    """
+    layers = [
+        Middleware(Access, door=door),
+        Middleware(StockAtHand, reader=stock),
+        Middleware(Overload, lanes=lanes, rng=rng),
+    ]
     if not origins:
         return layers
     cors = Middleware(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Mapping
 from random import Random
 from urllib.parse import quote
@@ -85,9 +86,10 @@ class Overload:
             await self._rng.choice(self._refusals).send(scope["path"], send)
             return
         try:
-            # Everybody who arrived in this turn is weighed before the first of them is worked on.
+            # Everybody who arrived in this turn is weighed, and refused, before the first of them is worked on.
             await asyncio.sleep(0)
         finally:
+            turn.started_s = time.monotonic()
             # Soon is when this turn's requests have been worked on: how long that took is what they queued.
             asyncio.get_running_loop().call_soon(self._lanes.turn.succeeded, turn)
         if lane is None or place is None:
