@@ -101,7 +101,7 @@ class Shop:
             self.stack.restore(target)
 
 
-def _policy() -> str:
+def patient_policy() -> str:
     """Give PostgreSQL twenty times the time: clients, processes, Kafka and it share two cores here with others."""
     text = default_policy_text()
     for ours, here in (
@@ -116,7 +116,7 @@ def _policy() -> str:
 @contextmanager
 def running_shop(logs_to: Path, replicas: int, **env: str) -> Iterator[Shop]:
     """Start a shop with so many processes of the API in all, and stop it."""
-    with running_stack(logs_to, parts=PARTS, policy_text=_policy()) as stack:
+    with running_stack(logs_to, parts=PARTS, policy_text=patient_policy()) as stack:
         if env:
             stack.restart("inventory-api", **env)
         shop = Shop(stack, [Replica(stack, number, env) for number in range(2, replicas + 1)])
