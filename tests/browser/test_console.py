@@ -50,8 +50,7 @@ async def console(
         await replica.until_ready()
 
         async def drawn() -> bool:
-            page = (await replica.client.get("/")).text
-            return page.count("<polyline") >= 4 and "On hand" in page
+            return (await replica.client.get("/")).text.count("<polyline") >= 4
 
         await until(drawn)
         yield replica
@@ -141,6 +140,8 @@ async def test_the_page_and_what_it_loads_are_small(page: Page, tmp_path: Path) 
     async with console(tmp_path) as replica:
         for name in ("dashboard", "reports", "forecasting", "exports"):
             await replica.put(f"analytics.{name}", state="DISABLED")
+        await page.goto(replica.url)
+        await expect(page.locator("#inventory")).to_contain_text("On hand")
         sizes: dict[str, int] = {}
 
         async def note(response: Any) -> None:
@@ -210,6 +211,7 @@ async def test_somebody_elses_change_is_shown_as_a_difference(page: Page, tmp_pa
 
         alert = page.get_by_role("alert")
         await expect(alert).to_contain_text("the hold is not the one you read")
+        await expect(alert).to_be_focused()
         await expect(alert.locator("tr", has_text="state")).to_have_text(
             re.compile(r"state\s*DISABLED\s*FALLBACK")
         )
@@ -292,6 +294,7 @@ async def test_a_connection_that_hangs_makes_it_stale_too(page: Page, tmp_path: 
 
         await expect(page.locator("#freshness")).to_have_text(re.compile("stale for"))
         assert GREEN not in await page.evaluate(COLOURS)
+        await page.unroute_all(behavior="ignoreErrors")
 
 
 async def test_an_engine_that_falls_silent_makes_it_stale_too(page: Page, tmp_path: Path) -> None:

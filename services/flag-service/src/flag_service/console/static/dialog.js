@@ -72,8 +72,7 @@ async function send(data) {
       dialog.close();
     } else {
       fill(page);
-      dialog.querySelector("[role=alert]")?.scrollIntoView({ block: "nearest" });
-      dialog.querySelector("button")?.focus();
+      dialog.querySelector("[role=alert]")?.focus();
     }
   } catch {
     for (const button of buttons) button.disabled = false;
