@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from flag_service.domain.audit import Action, AuditChain, Deed
+from flag_service.domain.audit import Action, AuditChain, Deed, of_hold
 from resilience_cli.console import Exit
 from resilience_cli.main import run
 from resilience_cli.topics import apply_declared
@@ -19,7 +19,7 @@ from tests.contracts.states import hold_set
 
 def chain(length: int, writer: str = "w") -> list[AuditRecorded]:
     one = AuditChain(writer)
-    deed = Deed(Action.SET, "default", "t", "olivia", "because of a test", None, hold_set(), "c")
+    deed = Deed(Action.SET, "default", "t", "olivia", "because of a test", None, of_hold(hold_set()), "c")
     return [one.extend(deed, datetime.now(UTC)) for _ in range(length)]
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flag_service.domain.audit import Action, AuditChain, Deed
+from flag_service.domain.audit import Action, AuditChain, Deed, of_hold
 from resilience_contracts import AuditRecorded, decode, encode
 from resilience_contracts.audit import GENESIS, entry_hash, faults, log_faults, lost
 from tests.contracts.states import NOW, hold_set
@@ -15,7 +15,14 @@ from tests.contracts.states import NOW, hold_set
 
 def deed(number: int = 0) -> Deed:
     return Deed(
-        Action.SET, "default", "t", f"ops-{number}", "because of a test", None, hold_set(), f"c{number}"
+        Action.SET,
+        "default",
+        "t",
+        f"ops-{number}",
+        "because of a test",
+        None,
+        of_hold(hold_set()),
+        f"c{number}",
     )
 
 

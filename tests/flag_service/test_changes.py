@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from flag_service.domain.audit import Action, AuditChain, Deed
+from flag_service.domain.audit import Action, AuditChain, Deed, of_hold
 from resilience_contracts import AuditRecorded, Encoded, FeatureState, Level, Topic, decode, encode
 from resilience_contracts.audit import faults
 from resilience_runtime import MemoryBus, SystemClock
@@ -431,7 +431,9 @@ async def test_an_expiry_that_is_in_the_audit_log_is_not_written_there_again(
     hold = hold_set(set_at=datetime.now(UTC) - timedelta(hours=2))
     await tell(bus, hold)
     dead = AuditChain("flag-service/dead")
-    deed = Deed(Action.EXPIRE, hold.scope, hold.target, "flag-service", "its time is over", hold, None, "c")
+    deed = Deed(
+        Action.EXPIRE, hold.scope, hold.target, "flag-service", "its time is over", of_hold(hold), None, "c"
+    )
     await tell(bus, dead.extend(deed, datetime.now(UTC)))
 
     async with running(bus, tmp_path) as replica:

@@ -23,8 +23,9 @@ from flag_service.application.pulse import Pulse
 from flag_service.application.subscriptions import Subscriptions
 from flag_service.domain.notices import Bulletin, Endings
 from flag_service.domain.webhooks import Topical
-from resilience_contracts import Level, LevelChanged, Topic, tombstone
-from resilience_runtime import ManualClock, MemoryBus
+from resilience_contracts import AuditRecorded, Level, LevelChanged, Topic, decode, tombstone
+from resilience_contracts.audit import log_faults
+from resilience_runtime import ManualClock, MemoryBus, PublishError
 from tests.contracts.states import level_changed, level_state
 from tests.flag_service.receiver import Received, Receiver, receiving
 from tests.flag_service.running import (
@@ -38,7 +39,7 @@ from tests.flag_service.running import (
     until,
 )
 
-HELD = "integrations.ai_assistant"
+HELD, WEBHOOKS = "integrations.ai_assistant", "integrations.webhooks"
 KEY = {"X-API-Key": WRITE_KEY}
 LEVEL, HOLD = "retail.resilience.level.changed.v1", "retail.resilience.hold.set.v1"
 ENDED = "retail.resilience.hold.ended.v1"
@@ -355,6 +356,7 @@ async def delivering(clock: ManualClock, changes: list[LevelChanged]) -> AsyncIt
         bulletin=Bulletin(lambda: len(changes), lambda: (changes[-1:], [])),
         endings=Endings(),
         ready=lambda: True,
+        kept=lambda _: None,
         secret=key.webhook_secret,
         key_id=key.id,
         sender=WebhookSender(AddressGuard(LOOPBACK), ssl.create_default_context(), clock),
@@ -380,7 +382,8 @@ async def test_an_outage_of_three_days_is_survived_and_every_attempt_sends_the_s
     clock = ManualClock(began)
     receiver.answer = "502 Bad Gateway"
     async with delivering(clock, [level_changed()]) as subscriptions:
-        made = await subscriptions.add(receiver.url, frozenset(Topical), None, "olivia")
+        made = subscriptions.draft(receiver.url, frozenset(Topical), None, "olivia")
+        await subscriptions.store(made)
 
         def noted(number: int) -> bool:
             return len(subscriptions.progress(made.id).log) == number
@@ -452,3 +455,95 @@ async def test_a_record_that_is_none_of_ours_changes_nothing(
     await until_told(replica, made["id"])
 
     assert len(bus.records(f"{Topic.WEBHOOKS}.dlq")) == 2
+
+
+async def test_what_is_done_to_a_subscription_is_in_the_audit_chain_without_the_url_that_may_be_a_secret(
+    replica: Replica, bus: MemoryBus, receiver: Receiver
+) -> None:
+    made = await subscribe(replica, receiver, scope="default")
+    asked = KEY | {"X-Correlation-ID": "ticket-7"}
+    await replica.client.post(f"/v1/webhooks/{made['id']}:replay", headers=asked)
+    await replica.client.delete(f"/v1/webhooks/{made['id']}", headers=KEY)
+
+    entries = [decode(record.value, record.headers).event for record in bus.records(Topic.AUDIT)]
+    audit = [entry for entry in entries if isinstance(entry, AuditRecorded)]
+    assert [entry.action for entry in audit] == ["webhook.create", "webhook.replay", "webhook.delete"]
+    assert {(entry.target, entry.actor, entry.scope) for entry in audit} == {
+        (made["id"], "olivia", "default")
+    }
+    assert audit[1].correlation_id == "ticket-7"
+    assert audit[0].before is None
+    assert audit[0].after == audit[1].before
+    assert audit[1].after == audit[2].before
+    assert audit[0].after is not None
+    assert audit[0].after["endpoint"] == receiver.url.removesuffix("/hooks")
+    assert audit[2].after is None
+    assert not list(log_faults(audit))
+    forged = [audit[0], audit[1].model_copy(update={"actor": "mallory"}), audit[2]]
+    assert list(log_faults(forged))
+
+
+async def test_a_subscription_that_kafka_did_not_store_is_undone_in_the_audit_chain(
+    replica: Replica, bus: MemoryBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish = bus.publish
+
+    async def refusing(topic: str, *record: Any) -> None:
+        if topic == Topic.WEBHOOKS:
+            raise PublishError("not stored")
+        await publish(topic, *record)
+
+    monkeypatch.setattr(bus, "publish", refusing)
+    answer = await replica.client.post("/v1/webhooks", json={"url": "https://a.example"}, headers=KEY)
+
+    async def actions() -> list[str]:
+        entries = (await replica.client.get("/v1/audit")).json()["entries"]
+        return [entry["action"] for entry in reversed(entries)]
+
+    async def undone() -> bool:
+        return await actions() == ["webhook.create", "webhook.not_stored"]
+
+    assert answer.status_code == 503
+    await until(undone)
+
+
+async def test_held_back_webhooks_are_kept_with_a_reason_and_sent_once_they_may_be(
+    replica: Replica, bus: MemoryBus, receiver: Receiver
+) -> None:
+    made = await subscribe(replica, receiver)
+    await replica.put(WEBHOOKS, state="FALLBACK")
+    await tell(bus, level_changed())
+
+    async def waiting() -> list[dict[str, Any]] | None:
+        pending: list[dict[str, Any]] = (await shown(replica, made["id"]))["pending"]
+        return pending if len(pending) == 2 else None
+
+    pending = await until(waiting)
+    assert {message["kept"]["because"] for message in pending} == {"hold"}
+    assert {(message["kept"]["feature"], message["kept"]["state"]) for message in pending} == {
+        (WEBHOOKS, "FALLBACK")
+    }
+    assert not receiver.requests
+
+    await replica.client.delete(f"/v1/holds/default/{WEBHOOKS}", headers=KEY)
+    await until_told(replica, made["id"])
+
+    assert sorted(types(receiver.requests)) == sorted([LEVEL, ENDED])
+
+
+async def test_on_a_bad_level_only_the_level_is_told_and_the_rest_follows_when_it_is_better(
+    replica: Replica, bus: MemoryBus, receiver: Receiver
+) -> None:
+    made = await subscribe(replica, receiver)
+    await tell(bus, level_state(Level.LIMITED, (1, 2), at=datetime.now(UTC)))
+    await replica.until_state(WEBHOOKS, "FALLBACK")
+    await replica.put("inventory.adjustments", state="DISABLED")
+    await tell(bus, level_changed())
+
+    await until(lambda: types(receiver.requests) == [LEVEL])
+    (pending,) = (await shown(replica, made["id"]))["pending"]
+    assert (pending["type"], pending["kept"]["because"]) == (HOLD, "level")
+    assert pending["kept"]["detail"]
+
+    await tell(bus, level_state(Level.OPTIMAL, (1, 3), at=datetime.now(UTC)))
+    await until(lambda: types(receiver.requests) == [LEVEL, HOLD])

@@ -25,7 +25,8 @@ from flag_service.adapters.webhook_sender import AddressGuard, WebhookSender
 from flag_service.application.courier import Courier
 from flag_service.application.desk import HoldDesk
 from flag_service.application.pulse import Pulse
-from flag_service.application.reading import Reading
+from flag_service.application.reading import Reading, readiness
+from flag_service.application.registrar import Registrar
 from flag_service.application.subscriptions import Subscriptions
 from flag_service.application.timekeeper import Timekeeper
 from flag_service.application.trail import AuditTrail
@@ -33,10 +34,12 @@ from flag_service.domain.audit import AuditChain
 from flag_service.domain.flags import FlagCatalogue
 from flag_service.domain.history import History
 from flag_service.domain.notices import Bulletin, Endings
+from flag_service.domain.own_features import keeps
 from flag_service.domain.rate import RateLimit
 from flag_service.domain.stream_tokens import StreamTokens
 from flag_service.domain.switchboard import Switchboard
 from flag_service.domain.vitals import Vitals
+from flag_service.domain.webhooks import Message
 from flag_service.http.access import OPEN, Access, Closed
 from flag_service.http.changes import Changes
 from flag_service.http.console import Console
@@ -50,6 +53,7 @@ from flag_service.http.webhooks import Webhooks
 from flag_service.metrics import METRICS, watch
 from flag_service.settings import Settings
 from resilience_contracts import (
+    FeatureView,
     HoldSet,
     LevelChanged,
     Policy,
@@ -61,7 +65,7 @@ from resilience_contracts import (
 from resilience_runtime.api_keys import KeyRing
 from resilience_runtime.bus import Apply, EventPublisher, Reader
 from resilience_runtime.clock import Clock, SystemClock
-from resilience_runtime.http import Readiness, build_app
+from resilience_runtime.http import build_app
 from resilience_runtime.intake import OnBad
 from resilience_runtime.kafka import DeadLetters, KafkaPublisher, ReplicaReader
 from resilience_runtime.lifecycle import run
@@ -108,7 +112,7 @@ def assemble(settings: Settings, policy: Policy, outside: Outside) -> Service:
     clock, source = outside.clock, f"/services/{SERVICE}/{settings.instance}"
     pulse, history, endings = Pulse(), History(), Endings()
     hub = Hub(outside.boot, settings.stream_clients, outside.rng)
-    teller = Teller(hub)
+    teller = Teller(hub, clock)
     board = Switchboard(policy, settings.resilience_scope, teller.effect, teller.heartbeat)
     trail = AuditTrail(AuditChain(f"{SERVICE}/{settings.instance}"), outside.publisher, clock, source)
     feed = Feed(
@@ -142,11 +146,16 @@ def assemble(settings: Settings, policy: Policy, outside: Outside) -> Service:
     key = SigningKey.load(settings.signing_key_file, settings.state_dir)
     subscriptions = Subscriptions(outside.publisher, clock, pulse, key.id)
     webhook_reader = open_reader((Topic.WEBHOOKS,), subscriptions.apply, subscriptions.begin)
+
+    def kept(message: Message) -> FeatureView | None:
+        return keeps(board.picture(message.scope, clock.now()), message)
+
     courier = Courier(
         subscriptions=subscriptions,
         bulletin=Bulletin(lambda: (board.revision, history.revision), lambda: _news(board, history, clock)),
         endings=endings,
         ready=lambda: outside.lease.held and board.caught_up and webhook_reader.caught_up,
+        kept=kept,
         secret=key.webhook_secret,
         key_id=key.id,
         sender=WebhookSender(
@@ -160,7 +169,7 @@ def assemble(settings: Settings, policy: Policy, outside: Outside) -> Service:
     documents = Documents(lambda: (board.revision, history.revision))
     app = build_app(
         "Flag service",
-        lambda: _readiness(board, state_reader),
+        lambda: readiness(board, state_reader),
         error_shapes={"/ofrep/": ofrep_shape},
         description="Is this feature on, and why.",
         docs_url=None,  # its page would come from a CDN; the document is at /openapi.json
@@ -179,7 +188,8 @@ def assemble(settings: Settings, policy: Policy, outside: Outside) -> Service:
     app.include_router(Reads(board, history, documents, hub, clock).router())
     app.include_router(access.router())
     app.include_router(changes.router())
-    app.include_router(Webhooks(subscriptions, changes, key.webhook_secret, key.id).router())
+    registrar = Registrar(subscriptions, trail, settings.resilience_scope)
+    app.include_router(Webhooks(subscriptions, registrar, changes, key.webhook_secret, key.id, kept).router())
     vitals, inventory = Vitals(), InventoryReader.of(settings, clock)
     Console(history, changes, vitals, inventory.last, clock).open(app)
     metrics = build_registry(METRICS)
@@ -205,22 +215,17 @@ def assemble(settings: Settings, policy: Policy, outside: Outside) -> Service:
             outside.lease.run,
             courier.run,
             Reading(board, state_reader, pulse, clock).run,
-            partial(_begin_trail, audit_reader, trail),
+            partial(trail.begin_after, audit_reader),
             timekeeper.keep_time,
             timekeeper.write_ends,
             keeper.run,
             hub.keep_alive,
+            teller.run,
             outside.open_recent((Topic.HEALTH,), vitals_from(vitals)).run,
             inventory.run,
         ),
         metrics=metrics,
     )
-
-
-def _readiness(board: Switchboard, reader: Reader) -> Readiness:
-    caught_up, restored, age_s = board.caught_up, board.restored, reader.last_record_age_s()
-    checks = {"caught_up": caught_up, "restored": restored, "feed_age_s": age_s}
-    return Readiness(ready=caught_up or restored, checks=checks)
 
 
 def _open(
@@ -241,11 +246,6 @@ def _news(board: Switchboard, history: History, clock: Clock) -> tuple[list[Leve
     pictures = board.pictures(clock.now())
     changes = [change for picture in pictures for change in history.newest(picture.scope, 1)]
     return changes, [hold for picture in pictures for hold in picture.holds]
-
-
-async def _begin_trail(reader: Reader, trail: AuditTrail) -> None:
-    await reader.wait_caught_up()
-    trail.begin()
 
 
 async def main() -> int:

@@ -51,6 +51,7 @@ class Courier:
         bulletin: Bulletin,
         endings: Endings,
         ready: Callable[[], bool],
+        kept: Callable[[Message], object],
         secret: Callable[[str], str],
         key_id: str,
         sender: Sender,
@@ -62,6 +63,7 @@ class Courier:
         self._bulletin = bulletin
         self._endings = endings
         self._ready = ready
+        self._kept = kept
         self._secret = secret
         self._key_id = key_id
         self._sender = sender
@@ -112,7 +114,7 @@ class Courier:
         if progress is not held:
             await self._subscriptions.advance(name, progress)
             return 0.0
-        message = progress.due(now)
+        message = progress.due(now, self._kept)
         if message is None:
             left = progress.next_at if progress.pending else None
             return max(0.001, (left - now).total_seconds()) if left and left > now else LOOK_AGAIN_S

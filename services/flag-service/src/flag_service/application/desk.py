@@ -11,13 +11,13 @@ from uuid import uuid4
 
 import structlog
 
-from flag_service.domain.audit import Action, Deed
+from flag_service.domain.audit import Action, Deed, of_hold
 from flag_service.domain.holds import Draft, HoldConflictError, action, difference, plan, tag
 from flag_service.domain.switchboard import Switchboard
 from flag_service.domain.tags import matches
 from resilience_contracts import Encoded, HoldSet, encode, hold_key
 from resilience_contracts.view import hold_tombstone
-from resilience_runtime.bus import EventPublisher, PublishError
+from resilience_runtime.bus import EventPublisher
 from resilience_runtime.clock import Clock
 
 from .pulse import Pulse
@@ -166,12 +166,8 @@ class HoldDesk:
         return self._switchboard.last_hold(hold.scope, hold.target, self._clock.now())
 
     async def _store(self, deed: Deed, record: Encoded) -> None:
-        await self._trail.record(deed)
-        try:
+        async with self._trail.recorded(deed):
             await self._publisher.publish(*record)
-        except PublishError:
-            self._trail.note(deed.undone())
-            raise
         self.done[deed.action.value] += 1
         _log.info(deed.action.value, scope=deed.scope, target=deed.target, actor=deed.actor)
 
@@ -186,6 +182,7 @@ def _deed(
     subject = after or before
     if subject is None:
         raise ValueError("a deed is about a hold")
+    changed = (of_hold(before), of_hold(after))
     return Deed(
-        action, subject.scope, subject.target, request.actor, reason, before, after, request.correlation_id
+        action, subject.scope, subject.target, request.actor, reason, *changed, request.correlation_id
     )

@@ -6,6 +6,7 @@ from flag_service.application.pulse import Pulse
 from flag_service.domain.switchboard import Switchboard
 from resilience_runtime.bus import Reader
 from resilience_runtime.clock import Clock
+from resilience_runtime.http import Readiness
 
 
 class Reading:
@@ -25,3 +26,13 @@ class Reading:
             self._pulse.beat()
             while self._switchboard.caught_up:
                 await self._pulse.wait(None)
+
+
+def readiness(board: Switchboard, reader: Reader) -> Readiness:
+    """Say whether callers may be sent here: something is known, from the topics or from the disk."""
+    checks = {
+        "caught_up": board.caught_up,
+        "restored": board.restored,
+        "feed_age_s": reader.last_record_age_s(),
+    }
+    return Readiness(ready=board.caught_up or board.restored, checks=checks)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TypeVar
 from uuid import uuid4
 
@@ -77,27 +76,27 @@ class Subscriptions:
         """Return how far a subscriber has been told."""
         return self._progress.get(name) or Progress()
 
-    async def add(self, url: str, about: frozenset[Topical], scope: str | None, actor: str) -> Subscription:
-        """Store a new subscription.
+    def draft(self, url: str, about: frozenset[Topical], scope: str | None, actor: str) -> Subscription:
+        """Make a new subscription, which is not stored yet.
 
         Raises:
             TooManySubscriptionsError: there are 100.
-            PublishError: Kafka did not store it in time.
         """
         if len(self._subscriptions) >= CAPACITY:
             raise TooManySubscriptionsError
         name = f"wh_{uuid4().hex}"
-        subscription = Subscription(name, url, about, scope, self._clock.now(), actor, self._key_id)
-        await self._store(subscription)
-        return subscription
+        return Subscription(name, url, about, scope, self._clock.now(), actor, self._key_id)
 
-    async def replay(self, subscription: Subscription) -> None:
-        """Ask for everything to be sent again, and for an endpoint that was given up to be served again.
+    async def store(self, subscription: Subscription) -> None:
+        """Store what is subscribed to.
 
         Raises:
             PublishError: Kafka did not store it in time.
         """
-        await self._store(replace(subscription, replay=subscription.replay + 1))
+        key = f"{SUBSCRIPTION}/{subscription.id}".encode()
+        value = _SUBSCRIPTION.dump_json(subscription)
+        await self._publisher.publish(Topic.WEBHOOKS, key, value, HEADERS)
+        await self._read_back(lambda: self._subscriptions.get(subscription.id) == subscription)
 
     async def remove(self, name: str) -> None:
         """End a subscription.
@@ -121,12 +120,6 @@ class Subscriptions:
         await self._publisher.publish(Topic.WEBHOOKS, f"{PROGRESS}/{name}".encode(), value, HEADERS)
         if not await self._read_back(lambda: self.progress(name).revision >= progress.revision):
             raise PublishError("the progress of a webhook was not read back")
-
-    async def _store(self, subscription: Subscription) -> None:
-        key = f"{SUBSCRIPTION}/{subscription.id}".encode()
-        value = _SUBSCRIPTION.dump_json(subscription)
-        await self._publisher.publish(Topic.WEBHOOKS, key, value, HEADERS)
-        await self._read_back(lambda: self._subscriptions.get(subscription.id) == subscription)
 
     async def _read_back(self, condition: Callable[[], bool]) -> bool:
         return await self._pulse.until(condition, READ_BACK_S)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from flag_service.domain.audit import Action, AuditChain, Deed
 from resilience_contracts import AuditRecorded, Encoded, HoldSet, encode
 from resilience_contracts.audit import faults
-from resilience_runtime.bus import EventPublisher, PublishError
+from resilience_runtime.bus import EventPublisher, PublishError, Reader
 from resilience_runtime.clock import Clock
 
 TRAIL_CAPACITY = 1_000
@@ -38,6 +40,11 @@ class AuditTrail:
         """Allow entries: the topic has been read, so the end of this writer's chain is known."""
         self._begun.set()
 
+    async def begin_after(self, reader: Reader) -> None:
+        """Allow entries once a reader has read the topic."""
+        await reader.wait_caught_up()
+        self.begin()
+
     async def record(self, deed: Deed) -> None:
         """Store an entry; returns when Kafka has it and all before it.
 
@@ -48,6 +55,20 @@ class AuditTrail:
         await self._wait_begun()
         self.note(deed)
         await self.flush()
+
+    @asynccontextmanager
+    async def recorded(self, deed: Deed) -> AsyncIterator[None]:
+        """Store an entry, then let the deed be stored; if that fails, the next entry says so.
+
+        Raises:
+            PublishError: Kafka did not store one of them in time.
+        """
+        await self.record(deed)
+        try:
+            yield
+        except PublishError:
+            self.note(deed.undone())
+            raise
 
     def note(self, deed: Deed) -> None:
         """Put an entry in line; it is stored with the next flush."""

@@ -16,7 +16,7 @@ Values = Mapping[str, str | int | bool | None]
 
 
 class Action(StrEnum):
-    """What was done to a hold."""
+    """What was done to a hold or to a subscription of webhooks."""
 
     SET = "hold.set"
     EXTEND = "hold.extend"
@@ -24,24 +24,28 @@ class Action(StrEnum):
     END = "hold.end"
     EXPIRE = "hold.expire"
     NOT_STORED = "hold.not_stored"
+    WEBHOOK_CREATE = "webhook.create"
+    WEBHOOK_DELETE = "webhook.delete"
+    WEBHOOK_REPLAY = "webhook.replay"
+    WEBHOOK_NOT_STORED = "webhook.not_stored"
 
 
 @dataclass(frozen=True, slots=True)
 class Deed:
-    """Who did what to which hold, and why."""
+    """Who did what to which target, and why."""
 
     action: Action
     scope: str
     target: str
     actor: str
     reason: str
-    before: HoldSet | None
-    after: HoldSet | None
+    before: Values | None
+    after: Values | None
     correlation_id: str
 
     def undone(self) -> Deed:
         """Return the entry that says it did not come to pass."""
-        return replace(self, action=Action.NOT_STORED)
+        return replace(self, action=Action(f"{self.action.partition('.')[0]}.not_stored"))
 
 
 class AuditChain:
@@ -65,8 +69,8 @@ class AuditChain:
             sequence=self._sequence,
             action=deed.action.value,
             target=deed.target,
-            before=_values(deed.before),
-            after=_values(deed.after),
+            before=_copy(deed.before),
+            after=_copy(deed.after),
             actor=deed.actor,
             reason=deed.reason,
             correlation_id=deed.correlation_id,
@@ -79,7 +83,12 @@ class AuditChain:
         return entry
 
 
-def _values(hold: HoldSet | None) -> dict[str, str | int | bool | None] | None:
+def _copy(values: Values | None) -> dict[str, str | int | bool | None] | None:
+    return None if values is None else dict(values)
+
+
+def of_hold(hold: HoldSet | None) -> Values | None:
+    """Return what an entry tells of a hold."""
     if hold is None:
         return None
     return {

@@ -6,7 +6,7 @@ meanwhile is superseded. A message is fixed when it is first due, so that every 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -63,6 +63,10 @@ class Subscription:
     created_by: str
     key_id: str
     replay: int = 0
+
+    def again(self) -> Subscription:
+        """Return it with everything asked for again."""
+        return replace(self, replay=self.replay + 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,12 +161,11 @@ class Progress:
         retry_at = None if fresh else after.retry_at
         return replace(after, revision=self.revision + 1, deliveries=deliveries, log=log, retry_at=retry_at)
 
-    def due(self, now: datetime) -> Message | None:
-        """Return what to send now: the newest first."""
-        pending = self.pending
-        if not pending or self.condition is not Condition.ACTIVE or now < (self.next_at or now):
+    def due(self, now: datetime, kept: Callable[[Message], object] = lambda _: None) -> Message | None:
+        """Return what to send now: the newest first, of those that are not kept."""
+        if self.condition is not Condition.ACTIVE or now < (self.next_at or now):
             return None
-        return pending[0]
+        return next((message for message in self.pending if not kept(message)), None)
 
     @property
     def pending(self) -> list[Message]:

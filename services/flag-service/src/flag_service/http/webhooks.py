@@ -7,18 +7,24 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 from fastapi import APIRouter, Path, Response
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from flag_service.application.desk import Request
+from flag_service.application.registrar import Registrar
 from flag_service.application.subscriptions import Subscriptions, TooManySubscriptionsError
 from flag_service.domain.webhooks import Condition, LogEntry, Message, Progress, Subscription, Topical
+from resilience_contracts import Because, FeatureState, FeatureView
 from resilience_contracts.events import SCOPE_PATTERN
 from resilience_runtime.bus import PublishError
 from resilience_runtime.problem import Problem
 
-from .changes import ApiKey, Changes, not_stored
+from .changes import ApiKey, Changes, CorrelationId, not_stored
 
+Kept = Callable[[Message], FeatureView | None]
+"""The feature that keeps a message for later, if one does."""
 Name = Annotated[str, Path(pattern=r"^wh_[0-9a-f]{32}$")]
 
 _REFUSALS: dict[int | str, dict[str, Any]] = {
@@ -58,17 +64,28 @@ class WebhookIn(BaseModel):
     scope: Annotated[str, Field(pattern=SCOPE_PATTERN, max_length=100)] | None = None
 
 
+class KeptOut(BaseModel):
+    """Why a message is kept for later: the state of the feature that sends it, and what that comes from."""
+
+    feature: str
+    state: FeatureState
+    because: Because
+    detail: str
+
+
 class PendingOut(BaseModel):
-    """A message that has still to be sent."""
+    """A message that has still to be sent; one that is kept for later says why."""
 
     message_id: str
     type: str
     subject: str
+    kept: KeptOut | None
 
     @classmethod
-    def of(cls, message: Message) -> PendingOut:
+    def of(cls, message: Message, kept: FeatureView | None) -> PendingOut:
         """Leave out the body."""
-        return cls(message_id=message.id, type=message.type, subject=message.subject)
+        why = kept and KeptOut(feature=kept.key, state=kept.state, because=kept.because, detail=kept.detail)
+        return cls(message_id=message.id, type=message.type, subject=message.subject, kept=why)
 
 
 class WebhookOut(BaseModel):
@@ -91,7 +108,7 @@ class WebhookOut(BaseModel):
     signed_here: bool
 
     @classmethod
-    def of(cls, subscription: Subscription, progress: Progress, key_id: str) -> WebhookOut:
+    def of(cls, subscription: Subscription, progress: Progress, key_id: str, kept: Kept) -> WebhookOut:
         """Put both together; the log is newest first."""
         return cls(
             id=subscription.id,
@@ -103,7 +120,7 @@ class WebhookOut(BaseModel):
             condition=progress.condition,
             failing_since=progress.failing_since,
             next_attempt_at=progress.next_at if progress.pending else None,
-            pending=[PendingOut.of(message) for message in progress.pending],
+            pending=[PendingOut.of(message, kept(message)) for message in progress.pending],
             log=list(reversed(progress.log)),
             signed_here=subscription.key_id == key_id,
         )
@@ -126,9 +143,11 @@ class Webhooks:
     """What subscriptions are made with."""
 
     subscriptions: Subscriptions
+    registrar: Registrar
     changes: Changes
     secret: Callable[[str], str]
     key_id: str
+    kept: Kept
 
     def router(self) -> APIRouter:
         """Build the routes."""
@@ -140,11 +159,13 @@ class Webhooks:
         router.post("/{name}:replay", status_code=202, response_model=WebhookOut)(self._replay)
         return router
 
-    async def _create(self, asked: WebhookIn, x_api_key: ApiKey = None) -> NewWebhookOut:
+    async def _create(
+        self, asked: WebhookIn, x_api_key: ApiKey = None, x_correlation_id: CorrelationId = None
+    ) -> NewWebhookOut:
         """Subscribe; the newest state of everything asked for is sent at once."""
-        actor = self.changes.actor(x_api_key)
+        request = self._request(x_api_key, x_correlation_id)
         try:
-            made = await self.subscriptions.add(asked.url, asked.about, asked.scope, actor)
+            made = await self.registrar.create(asked.url, asked.about, asked.scope, request)
         except TooManySubscriptionsError as error:
             raise Problem(
                 409, "too_many_webhooks", "There are as many subscriptions as there may be."
@@ -163,24 +184,30 @@ class Webhooks:
         self.changes.actor(x_api_key)
         return self._out(self._known(name))
 
-    async def _delete(self, name: Name, x_api_key: ApiKey = None) -> Response:
+    async def _delete(
+        self, name: Name, x_api_key: ApiKey = None, x_correlation_id: CorrelationId = None
+    ) -> Response:
         """End a subscription."""
-        self.changes.actor(x_api_key)
-        self._known(name)
+        request = self._request(x_api_key, x_correlation_id)
         try:
-            await self.subscriptions.remove(name)
+            await self.registrar.delete(self._known(name), request)
         except PublishError as error:
             raise not_stored() from error
         return Response(status_code=204)
 
-    async def _replay(self, name: Name, x_api_key: ApiKey = None) -> WebhookOut:
+    async def _replay(
+        self, name: Name, x_api_key: ApiKey = None, x_correlation_id: CorrelationId = None
+    ) -> WebhookOut:
         """Send the newest message of every subject again, unchanged; an endpoint given up is tried again."""
-        self.changes.actor(x_api_key)
+        request = self._request(x_api_key, x_correlation_id)
         try:
-            await self.subscriptions.replay(self._known(name))
+            await self.registrar.replay(self._known(name), request)
         except PublishError as error:
             raise not_stored() from error
         return self._out(self._known(name))
+
+    def _request(self, key: str | None, correlation_id: str | None) -> Request:
+        return Request(self.changes.actor(key), correlation_id or uuid4().hex)
 
     def _known(self, name: str) -> Subscription:
         found = self.subscriptions.get(name)
@@ -190,4 +217,4 @@ class Webhooks:
 
     def _out(self, subscription: Subscription) -> WebhookOut:
         progress = self.subscriptions.progress(subscription.id)
-        return WebhookOut.of(subscription, progress, self.key_id)
+        return WebhookOut.of(subscription, progress, self.key_id, self.kept)
