@@ -21,7 +21,7 @@ from inventory_api.domain.traffic import Importance, Lane, traffic_of
 from resilience_guards import ConcurrencyLimiter, LimiterSettings, Shed, Shedder, Slot
 from resilience_runtime.problem import MEDIA_TYPE, ProblemDetails
 
-TURN = LimiterSettings(initial=50, lowest=16, highest=200, queueing_s=0.005)
+TURN = LimiterSettings(initial=50, lowest=16, highest=200, queueing_s=0.003)
 LANES = {
     Lane.WRITE: LimiterSettings(initial=64, lowest=32, highest=500, queueing_s=0.25),
     Lane.READ: LimiterSettings(initial=64, lowest=32, highest=500, queueing_s=0.25),
@@ -53,7 +53,7 @@ class Lanes:
             Shed: there is no room for this class.
         """
         try:
-            place = self._shedders[lane].acquire(importance) if lane else None
+            place = self._place(importance, lane) if lane else None
             try:
                 return self._turns.acquire(importance), place
             except Shed:
@@ -63,6 +63,12 @@ class Lanes:
         except Shed:
             self.shed[importance] += 1
             raise
+
+    def _place(self, importance: Importance, lane: Lane) -> Slot:
+        # What ends a hold waits for PostgreSQL however long the queue is: refused, it would hold stock for longer still.
+        if importance is Importance.SETTLE:
+            return self.limiters[lane].take(importance)
+        return self._shedders[lane].acquire(importance)
 
 
 class Overload:
