@@ -271,3 +271,21 @@ async def test_heartbeats_and_changes_at_once_never_mix_on_the_wire(replica: Rep
 
     assert all(data == {"x": "y" * 5_000} for _, data in found)
     assert sorted({kind for kind, _ in found}) == ["change", "heartbeat"]
+
+
+async def test_fresher_figures_come_as_often_as_live_updates_lets_them_and_changes_at_once(
+    replica: Replica, bus: MemoryBus
+) -> None:
+    async with listening(replica) as stream:
+        await stream.next("snapshot")
+        await replica.put("performance.live_updates", state="FALLBACK")
+        await stream.next("state")
+        for _ in range(3):
+            await tell(bus, current(Level.OPTIMAL))
+        await tell(bus, current(Level.LIMITED, 2))
+
+        kind, state = await stream.next()
+
+    assert (kind, state["level"]["level"]) == ("state", "LIMITED")
+    live = next(one for one in state["features"] if one["key"] == "performance.live_updates")
+    assert (live["state"], live["because"]) == ("FALLBACK", "hold")
