@@ -36,7 +36,7 @@ OPEN = """
 """
 PLAN = """
     EXPLAIN (ANALYZE, BUFFERS, COSTS OFF, TIMING OFF)
-    WITH seen AS MATERIALIZED (SELECT * FROM stock_levels l WHERE l.id > 500000 ORDER BY l.id LIMIT 2000)
+    WITH seen AS MATERIALIZED (SELECT * FROM stock_levels l WHERE l.id > 500000 ORDER BY l.id LIMIT 1000)
     SELECT s.sku, p.code, l.* FROM seen l JOIN skus s ON s.id = l.sku_id JOIN locations p ON p.id = l.location_id
     ORDER BY l.id LIMIT 50
 """

@@ -14,7 +14,7 @@ from .catalogue import sku_of
 from .database import Database
 from .levels import level_of
 
-SCANNED = 2_000
+SCANNED = 1_000
 """Rows that a page looks at: a filter that fits few rows makes a page short, never slow."""
 
 _PAGE = """
