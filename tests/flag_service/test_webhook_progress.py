@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
 from flag_service.domain.webhooks import (
     LOG_CAPACITY,
@@ -140,3 +142,28 @@ def test_whatever_happens_an_id_has_one_content_and_time_only_goes_on(
         assert len(progress.log) <= LOG_CAPACITY
         assert len({d.message.subject for d in progress.deliveries.values()}) == len(progress.deliveries) <= 2
         now += timedelta(hours=hours)
+
+
+def test_thousands_of_scopes_fit_in_a_record_and_each_is_told_once() -> None:
+    """The topic takes records of 3 MB."""
+    topic_bytes, record = 3 * 1024 * 1024, TypeAdapter(Progress)
+    wanted = [
+        replace(message(f"level:s-{number}"), body=f'{{"n":{number},"x":"{"y" * 1_500}"}}')
+        for number in range(3_000)
+    ]
+    progress, sent = Progress(), list[str]()
+    progress = progress.offer(wanted, 0, NOW)
+    for turn in range(3_000):
+        due = progress.due(NOW)
+        assert due is not None
+        sent.append(due.id)
+        progress = progress.after(due, FINE, NOW, 0.0)
+        if turn % 100 == 0 or not progress.pending:
+            progress = progress.offer(wanted, 0, NOW)
+            assert len(record.dump_json(progress)) < topic_bytes
+
+    assert sorted(sent) == sorted(one.id for one in wanted)
+    assert progress.offer(wanted, 0, NOW) is progress
+    again = progress.offer(wanted, 1, NOW)
+    assert again.due(NOW) is not None
+    assert len(record.dump_json(again)) < topic_bytes

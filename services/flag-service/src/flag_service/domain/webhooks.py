@@ -12,12 +12,18 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from itertools import accumulate
 
+from resilience_contracts import HoldSet
+
 DELAYS_S = (5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400)
 """Seconds between attempts: the example schedule of Standard Webhooks 1.0.0, 75.6 hours in all."""
 OFFSETS_S = tuple(accumulate(DELAYS_S))
 JITTER = 0.1
 MOST_RETRY_AFTER_S = 86_400.0
 LOG_CAPACITY = 50
+RECORD_BYTES = 1_500_000
+WAITING_BYTES = 500_000
+OVERHEAD_BYTES = 300
+"""The topic takes records of 3 MB: what waits at once, and from which length what was sent is forgotten."""
 GONE = 410
 SUCCESSES = range(200, 300)
 
@@ -144,22 +150,28 @@ class Progress:
     log: tuple[LogEntry, ...] = ()
 
     def offer(self, messages: Iterable[Message], replay: int, now: datetime) -> Progress:
-        """Take the newest messages of every subject; those that are new become due at once."""
+        """Take the newest messages of every subject; those that are new become due at once.
+
+        Of more than a record has room for, the newest are taken now and the others once there is room.
+        """
         after = self if replay == self.replay else self._again(replay)
-        deliveries, log, fresh = dict(after.deliveries), after.log, False
-        for message in messages:
+        fresh = [message for message in messages if not after.has(message)]
+        taken = _fitting(after.deliveries, fresh)
+        if not taken:
+            return after
+        deliveries, log = _slim(after.deliveries, taken), after.log
+        order = max((delivery.order for delivery in deliveries.values()), default=0)
+        for number, message in enumerate(taken, 1):
             known = deliveries.get(message.subject)
-            if known and known.message.id == message.id:
-                continue
             if known and not known.done:
                 log = _logged(log, LogEntry(known.message.id, known.message.type, now, Outcome.SUPERSEDED))
-            order = max((delivery.order for delivery in deliveries.values()), default=0) + 1
-            deliveries[message.subject] = Delivery(message, order)
-            fresh = True
-        if not fresh and after is self:
-            return self
-        retry_at = None if fresh else after.retry_at
-        return replace(after, revision=self.revision + 1, deliveries=deliveries, log=log, retry_at=retry_at)
+            deliveries[message.subject] = Delivery(message, order + number)
+        return replace(after, revision=self.revision + 1, deliveries=deliveries, log=log, retry_at=None)
+
+    def has(self, message: Message) -> bool:
+        """Say whether a message is the newest of its subject already."""
+        known = self.deliveries.get(message.subject)
+        return known is not None and known.message.id == message.id
 
     def due(self, now: datetime, kept: Callable[[Message], object] = lambda _: None) -> Message | None:
         """Return what to send now: the newest first, of those that are not kept."""
@@ -190,15 +202,53 @@ class Progress:
         return _failed(noted, answer, now, chance)
 
     def _again(self, replay: int) -> Progress:
+        # What was forgotten for lack of room is made anew from the present state.
+        kept = {subject: d for subject, d in self.deliveries.items() if d.message.body}
         return replace(
             self,
+            revision=self.revision + 1,
             replay=replay,
             condition=Condition.ACTIVE,
             failing_since=None,
             retry_at=None,
             not_before=None,
-            deliveries={subject: replace(d, done=False) for subject, d in self.deliveries.items()},
+            deliveries={subject: replace(d, done=False) for subject, d in kept.items()},
         )
+
+
+def _size(delivery: Delivery) -> int:
+    """Return about how many bytes a delivery takes in a record, where quotes and backslashes take two."""
+    body = delivery.message.body
+    return OVERHEAD_BYTES + len(body.encode()) + body.count('"') + body.count("\\")
+
+
+def _fitting(deliveries: dict[str, Delivery], fresh: list[Message]) -> list[Message]:
+    """Return the last of the fresh messages that a record has room for, beside what waits already."""
+    replaced = {message.subject for message in fresh}
+    waiting = [d for subject, d in deliveries.items() if not d.done and subject not in replaced]
+    room = WAITING_BYTES - sum(map(_size, waiting))
+    taken: list[Message] = []
+    for message in reversed(fresh):
+        room -= _size(Delivery(message, 0))
+        if room < 0 and (taken or waiting):
+            break
+        taken.append(message)
+    return taken[::-1]
+
+
+def _slim(deliveries: dict[str, Delivery], taken: list[Message]) -> dict[str, Delivery]:
+    """Forget what was sent of levels but for its id, and ends of holds, where a record would grow too long."""
+    size = sum(map(_size, deliveries.values())) + sum(_size(Delivery(message, 0)) for message in taken)
+    if size <= RECORD_BYTES:
+        return dict(deliveries)
+    slim = {}
+    for subject, delivery in deliveries.items():
+        message = delivery.message
+        if not delivery.done or message.type == HoldSet.type:
+            slim[subject] = delivery
+        elif message.about is Topical.LEVEL:
+            slim[subject] = replace(delivery, message=replace(message, body=""))
+    return slim
 
 
 def _delivered(progress: Progress, message: Message) -> Progress:
