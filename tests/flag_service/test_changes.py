@@ -488,3 +488,25 @@ async def test_an_end_with_another_offset_is_kept_in_utc_and_a_duration_needs_no
     assert by_time["expires_at"] == ends.strftime("%Y-%m-%dT%H:%M:%S.000Z")
     left = datetime.fromisoformat(by_length["expires_at"]) - datetime.now(UTC)
     assert timedelta(seconds=50) < left <= timedelta(seconds=60)
+
+
+async def test_a_hold_ends_on_time_though_its_writer_was_killed_just_before_and_nobody_leads_yet(
+    bus: MemoryBus, tmp_path: Path
+) -> None:
+    """Each replica judges by the time itself; only the record of the end waits for whoever leads next."""
+    lease, loop = HandedLease(held=False), asyncio.get_running_loop()
+    await tell(bus, level_state(Level.OPTIMAL, at=datetime.now(UTC)))
+    ends = datetime.now(UTC) + timedelta(seconds=0.5)
+    await tell(bus, hold_set(set_at=datetime.now(UTC), version=1).model_copy(update={"expires_at": ends}))
+    async with running(bus, tmp_path, "left", lease=lease) as left:
+        await left.until_state(HELD, "DISABLED")
+        due_s = loop.time() + (ends - datetime.now(UTC)).total_seconds()
+        await left.until_state(HELD, "ENABLED")
+        late_s = loop.time() - due_s
+
+        assert late_s < 1
+        assert bus.records(Topic.HOLDS)[-1].value is not None
+        lease.held = True
+        await until(lambda: bus.records(Topic.HOLDS)[-1].value is None)
+
+    assert [entry.action for entry in audited(bus)] == ["hold.expire"]
