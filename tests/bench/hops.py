@@ -39,7 +39,7 @@ from resilience_contracts import (
 from resilience_runtime import Message, ReplicaReader
 from tests.fixtures.stack import RunningStack, running_stack
 
-EVENTS = 600
+EVENTS = 1500
 RATE_PER_S = 50
 WARM_UP = 50
 TIMES_FLOOR = 2.0
@@ -106,7 +106,7 @@ async def measure(
             all_seen.set()
 
     producer = AIOKafkaProducer(bootstrap_servers=bootstrap, acks="all", enable_idempotence=True)
-    async with producer, asyncio.timeout(120), listen(see):
+    async with producer, asyncio.timeout(180), listen(see):
         run = uuid.uuid4().hex[:8]
         start = time.perf_counter()
         for index in range(total):
