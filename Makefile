@@ -6,7 +6,7 @@ PACKAGES := $(wildcard shared/* services/* infra/cli)
 EDITABLE := $(addprefix -e ,$(PACKAGES))
 SOURCES := $(addsuffix /pyproject.toml,$(PACKAGES))
 
-.PHONY: help run test check lint type contracts lock bench clean
+.PHONY: help run test test-compose check lint type contracts lock bench clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -16,6 +16,9 @@ run: .venv/stack.stamp ## Start everything on loopback with demo data (Ctrl-C st
 
 test: .venv/dev.stamp ## Run the whole suite, real services included
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+
+test-compose: .venv/stack.stamp ## Build docker-compose.yml, start it, prove it with `resilience smoke`, take it down
+	@infra/compose-smoke
 
 check: lint type ## Formatting, lint, types, import rules, pure tests
 	@$(BIN)/lint-imports
