@@ -57,6 +57,7 @@ class Shop:
     def __init__(self, inventory_url: str, flags_url: str, operator_key: str) -> None:
         self.inventory = httpx.Client(base_url=inventory_url, timeout=12)  # the assistant may take 10 s
         self.flags = httpx.Client(base_url=flags_url, timeout=5, headers={"X-API-Key": operator_key})
+        self.held = ""  # a reservation that `behaviour` makes and settles
 
     def close(self) -> None:
         self.inventory.close()
@@ -89,6 +90,11 @@ class Shop:
         body = {"state": state, "reason": "end-to-end test of holds"}
         self.flags.put(f"/v1/holds/default/{target}", json=body).raise_for_status()
 
+    def hold_level(self, level: Level) -> None:
+        """Hold the level for an hour."""
+        body = {"level": level.name, "reason": "end-to-end test of levels"}
+        self.flags.put("/v1/holds/default/level", json=body).raise_for_status()
+
     def end_hold(self, target: str) -> None:
         """Give a feature back to automation."""
         self.flags.delete(f"/v1/holds/default/{target}").raise_for_status()
@@ -104,8 +110,8 @@ class Shop:
         )
 
     def _create(self, path: str, body: dict[str, Any], key: str | None = None) -> None:
-        answer = self.post(path, body, key)
-        assert answer.status_code in {200, 201, 409}, answer.text
+        # A fresh stack is ready before its schema is.
+        until(f"POST {path}", lambda: self.post(path, body, key).status_code in {200, 201, 409})
 
     def post(self, path: str, body: dict[str, Any], key: str | None = None) -> httpx.Response:
         return self.inventory.post(path, json=body, headers={"Idempotency-Key": key or uuid.uuid4().hex})

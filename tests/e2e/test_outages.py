@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from resilience_contracts import FeatureState, Level
+from tests.e2e.behaviour import check_behaviour, prepare
 from tests.e2e.expectations import OUTAGES, Outage
 from tests.e2e.quick import quick_policy
 from tests.e2e.shop import STOCK, Shop, until
@@ -24,6 +25,8 @@ CONFIRMED_S = 6  # a probe has missed three times after half of that
 def shop(quick_stack: RunningStack) -> Iterator[Shop]:
     shop = Shop(quick_stack.url("inventory-api"), quick_stack.url("flag-service"), quick_stack.operator_key())
     shop.seed()
+    both_at(shop, Level.OPTIMAL)
+    prepare(shop)
     yield shop
     shop.close()
 
@@ -75,6 +78,7 @@ def test_an_outage_changes_level_features_and_answers_and_is_over_afterwards(
         timeout_s=15,
     )
     check_answers(shop, outage)
+    check_behaviour(shop, outage.down, outage.level, POLICY)
 
     for part in outage.down:
         quick_stack.restore(part)
