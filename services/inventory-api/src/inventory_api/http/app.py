@@ -27,6 +27,7 @@ from . import (
     transfers,
 )
 from .back_office import BackOffice
+from .document import describe
 from .errors import handle_errors
 from .level_header import LevelHeader
 from .measure import Measure, Observe
@@ -78,6 +79,7 @@ def build(
         "Every answer carries the level it was given at in `Resilience-Level`.",
     )
     app.state.services = services
+    describe(app)
     handle_errors(app, services.switches)
     for module in ROUTERS:
         app.include_router(module.router, responses=_RESPONSES)
