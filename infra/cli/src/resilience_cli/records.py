@@ -7,6 +7,7 @@ from collections.abc import Collection
 from datetime import datetime
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from resilience_runtime.bus import Message
@@ -16,7 +17,6 @@ from .stack import run_apart
 
 FETCH_MS = 500
 ANSWER_S = 20.0
-POLL_S = 0.01
 
 
 def read_records(bootstrap: str, topics: Collection[str], since: datetime | None = None) -> list[Message]:
@@ -39,13 +39,18 @@ def read_records(bootstrap: str, topics: Collection[str], since: datetime | None
 
 
 async def _read(bootstrap: str, topics: Collection[str], since: datetime | None) -> list[Message]:
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False)
+    partitions = await _partitions(bootstrap, topics)
+    if not partitions:
+        return []
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=bootstrap, auto_offset_reset="earliest", enable_auto_commit=False
+    )
     try:
         async with asyncio.timeout(ANSWER_S):
             await consumer.start()
-            partitions = await _partitions(consumer, topics)
-            ends = await consumer.end_offsets(partitions) if partitions else {}
-            await _rewind(consumer, partitions, since)
+            consumer.assign(partitions)
+            ends = await consumer.end_offsets(partitions)
+            await _rewind(consumer, ends, since)
         found: list[Message] = []
         while any([await consumer.position(partition) < end for partition, end in ends.items()]):  # awaits
             async with asyncio.timeout(ANSWER_S):
@@ -58,31 +63,33 @@ async def _read(bootstrap: str, topics: Collection[str], since: datetime | None)
     return sorted(inside, key=lambda message: message.timestamp_ms)
 
 
-async def _partitions(consumer: AIOKafkaConsumer, topics: Collection[str]) -> list[TopicPartition]:
-    wanted = set(topics) & await consumer.topics()
-    if not wanted:
-        return []
-    consumer.subscribe(sorted(wanted))
-    # Without a group it assigns itself every partition once it knows them.
-    while {partition.topic for partition in consumer.assignment()} != wanted:  # noqa: ASYNC110 - it tells nobody
-        await asyncio.sleep(POLL_S)
-    return list(consumer.assignment())
+async def _partitions(bootstrap: str, topics: Collection[str]) -> list[TopicPartition]:
+    # Not by `subscribe`: a consumer without a group assigns itself anew whenever it likes, and forgets its place.
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    try:
+        async with asyncio.timeout(ANSWER_S):
+            await admin.start()
+            described = await admin.describe_topics([str(topic) for topic in topics])
+    finally:
+        await admin.close()
+    return [
+        TopicPartition(topic["topic"], partition["partition"])
+        for topic in described
+        for partition in topic["partitions"]
+    ]
 
 
 async def _rewind(
-    consumer: AIOKafkaConsumer, partitions: list[TopicPartition], since: datetime | None
+    consumer: AIOKafkaConsumer, ends: dict[TopicPartition, int], since: datetime | None
 ) -> None:
-    if not partitions:
-        return
-    if since is None:
-        await consumer.seek_to_beginning(*partitions)
-        return
-    since_ms = int(since.timestamp() * 1000)
-    for partition, place in (await consumer.offsets_for_times(dict.fromkeys(partitions, since_ms))).items():
-        if place is None:
-            await consumer.seek_to_end(partition)
-        else:
-            consumer.seek(partition, place.offset)
+    # By offsets: `seek_to_beginning` loses against the first reset of a partition that was just assigned.
+    starts = await consumer.beginning_offsets(list(ends))
+    if since is not None:
+        since_ms = int(since.timestamp() * 1000)
+        places = await consumer.offsets_for_times(dict.fromkeys(ends, since_ms))
+        starts = {each: place.offset if place else ends[each] for each, place in places.items()}
+    for partition, offset in starts.items():
+        consumer.seek(partition, offset)
 
 
 def _message(record: ConsumerRecord) -> Message:
