@@ -110,8 +110,8 @@ class Shop:
         )
 
     def _create(self, path: str, body: dict[str, Any], key: str | None = None) -> None:
-        # A fresh stack is ready before its schema is.
-        until(f"POST {path}", lambda: self.post(path, body, key).status_code in {200, 201, 409})
+        # A fresh stack is ready before its schema is, and may still defer a receipt.
+        until(f"POST {path}", lambda: self.post(path, body, key).status_code in {200, 201, 202, 409})
 
     def post(self, path: str, body: dict[str, Any], key: str | None = None) -> httpx.Response:
         return self.inventory.post(path, json=body, headers={"Idempotency-Key": key or uuid.uuid4().hex})

@@ -35,7 +35,7 @@ from tests.contracts.states import POLICY
 SOURCE = "/services/test/1"
 WRITE_KEY, WRITE_ENTRY = create_key("olivia", frozenset({"write"}))
 READ_KEY, READ_ENTRY = create_key("reader", frozenset({"read"}))
-WAIT_S = 10.0
+WAIT_S = 30.0
 LOOPBACK = (ip_network("127.0.0.0/8"),)
 
 

@@ -166,7 +166,7 @@ async def test_a_server_that_accepts_and_never_answers_is_a_timeout(name: str) -
         result = await attempt(name, peer.port)
 
         assert result.outcome is Outcome.TIMEOUT
-        assert peer.seen > 0
+        await until(lambda: peer.seen > 0)  # a thread on a busy machine may connect after its deadline
         await until(lambda: peer.open == 0)
 
 
