@@ -31,6 +31,10 @@ def format_time(time: datetime) -> str:
 
 
 def _to_milliseconds(time: datetime) -> datetime:
+    if time.tzinfo is UTC and not time.microsecond % 1000:
+        return (
+            time  # as our own code makes them: an eighth of the work, and a level has some twenty-seven times
+        )
     try:
         utc = time.astimezone(UTC)
     except OverflowError as error:
