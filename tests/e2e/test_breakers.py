@@ -9,9 +9,9 @@ import httpx
 import pytest
 
 from resilience_cli.main import run
-from resilience_contracts import BreakerState, LevelState, default_policy_text
+from resilience_contracts import BreakerState, Level, LevelState, default_policy_text
 from tests.e2e.freezing import freeze, seed
-from tests.e2e.shop import Shop
+from tests.e2e.shop import Shop, until
 from tests.e2e.story import (
     DEPENDENCY,
     NO_ANSWER,
@@ -43,6 +43,7 @@ def story(quick_stack: RunningStack, tmp_path_factory: pytest.TempPathFactory) -
     try:
         seed(shop)
         quick_stack.restart("health-monitor", RESILIENCE_POLICY_FILE=str(shipped))
+        until("all is well", lambda: shop.level_at_flags().level is Level.OPTIMAL)
         seen = asyncio.run(freeze(quick_stack, calls_per_s=40, frozen_s=7))
     finally:
         shop.close()
