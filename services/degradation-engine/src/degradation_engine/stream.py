@@ -186,8 +186,8 @@ class Stream:
 
     async def _take(self, batch: Batch, consumer: BatchConsumer, turn: asyncio.Lock) -> None:
         async with turn:
-            if not consumer.current(batch):
-                return
+            if not consumer.current(batch) or batch.partition not in self._ownership.numbers:
+                return  # of before a rebalance: partitions are owned before the first batch of a new generation comes
             await self._ownership.take(batch.partition, batch.records)
             consumer.took(batch)
             self._taken[batch.partition] = batch.offset + 1
