@@ -6,11 +6,12 @@ import asyncio
 from collections.abc import Collection
 from datetime import datetime
 
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from resilience_runtime.bus import Message
+from resilience_runtime.kafka.record import message_of
 
 from .errors import StackError
 from .stack import run_apart
@@ -55,7 +56,7 @@ async def _read(bootstrap: str, topics: Collection[str], since: datetime | None)
         while any([await consumer.position(partition) < end for partition, end in ends.items()]):  # awaits
             async with asyncio.timeout(ANSWER_S):
                 for records in (await consumer.getmany(timeout_ms=FETCH_MS)).values():
-                    found += [_message(record) for record in records]
+                    found += [message_of(record) for record in records]
     finally:
         await consumer.stop()
     before = {(each.topic, each.partition): end for each, end in ends.items()}
@@ -90,15 +91,3 @@ async def _rewind(
         starts = {each: place.offset if place else ends[each] for each, place in places.items()}
     for partition, offset in starts.items():
         consumer.seek(partition, offset)
-
-
-def _message(record: ConsumerRecord) -> Message:
-    return Message(
-        record.topic,
-        record.key,
-        record.value,
-        tuple(record.headers),
-        record.partition,
-        record.offset,
-        record.timestamp,
-    )

@@ -14,6 +14,7 @@ from resilience_runtime.backoff import Backoff
 from resilience_runtime.bus import BadMessage, EventPublisher, Message, PublishError
 from resilience_runtime.clock import Clock
 from resilience_runtime.kafka.dead_letters import DeadLetters
+from resilience_runtime.kafka.record import message_of
 from resilience_runtime.metrics import Metrics
 
 from . import metrics as rows
@@ -87,7 +88,7 @@ class Ownership:
         """
         bad = await self._partitions[number].take(records)
         for record, error in bad:
-            await self._bury(_message(record), error)
+            await self._bury(message_of(record), error)
         self._taken.inc(len(records) - len(bad))
 
     async def tick(self, now: datetime, caught_up: Callable[[int], bool]) -> None:
@@ -142,15 +143,3 @@ class Ownership:
             for partition in self._partitions.values()
             for scope, level in partition.levels.items()
         }
-
-
-def _message(record: Record) -> Message:
-    return Message(
-        record.topic,
-        record.key,
-        record.value,
-        tuple(record.headers),
-        record.partition,
-        record.offset,
-        record.timestamp,
-    )

@@ -23,6 +23,7 @@ from inventory_api.application.store import Store
 from inventory_api.domain.operation import OperationState
 from resilience_contracts import AdjustmentCommand, CodecError, CountCommand, Topic, UnknownEventError, decode
 from resilience_runtime import Backoff, Clock, DeadLetters, Message
+from resilience_runtime.kafka.record import message_of
 
 log = structlog.get_logger(__name__)
 
@@ -134,7 +135,7 @@ class Applier:
         return max(position, first)
 
     async def _take(self, partition: TopicPartition, record: ConsumerRecord) -> None:
-        message = _message(record)
+        message = message_of(record)
         try:
             event = decode(message.value, message.headers).event
         except (CodecError, UnknownEventError) as error:
@@ -170,15 +171,3 @@ class Applier:
             raise LookupError("partitions were added")
         ends = await consumer.end_offsets(assigned)
         self.waiting = sum([ends[partition] - await consumer.position(partition) for partition in assigned])
-
-
-def _message(record: ConsumerRecord) -> Message:
-    return Message(
-        record.topic,
-        record.key,
-        record.value,
-        tuple(record.headers),
-        record.partition,
-        record.offset,
-        record.timestamp,
-    )

@@ -19,9 +19,11 @@ from aiokafka.errors import (
 )
 
 from resilience_runtime.backoff import Backoff
-from resilience_runtime.bus import Apply, Message
+from resilience_runtime.bus import Apply
 from resilience_runtime.clock import Clock, SystemClock
 from resilience_runtime.intake import Intake, OnBad
+
+from .record import message_of
 
 log = structlog.get_logger(__name__)
 
@@ -206,7 +208,7 @@ class ReplicaReader:
 
     async def _take(self, partition: TopicPartition, records: list[ConsumerRecord]) -> None:
         for record in records:
-            await self._intake.take(_message(record))
+            await self._intake.take(message_of(record))
             self._next[partition] = record.offset + 1
 
     async def _note_progress(self, consumer: AIOKafkaConsumer) -> None:
@@ -256,18 +258,6 @@ class ReplicaReader:
             request_timeout_ms=int(ANSWER_S * 1000),
             fetch_max_wait_ms=500,
         )
-
-
-def _message(record: ConsumerRecord) -> Message:
-    return Message(
-        record.topic,
-        record.key,
-        record.value,
-        tuple(record.headers),
-        record.partition,
-        record.offset,
-        record.timestamp,
-    )
 
 
 async def _stop(consumer: AIOKafkaConsumer) -> None:
