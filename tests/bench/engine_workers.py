@@ -1,9 +1,10 @@
 """Sixty rounds of kill -9, stop, join and leave among two and three workers, under a stream of 200 scopes.
 
-Shown: no scope without an owner for more than 15 s (its heartbeats tell, from the first to the end), no version going
-back, and the changes of level are those of one process that replays the same log. Duplicates are counted: they carry the
-same identity, and must say the same. Levels are followed while they are published: compaction leaves of each scope only
-its last. Engine and replay go by when the broker stored a report, so that a slow machine is no excuse.
+Shown: no scope without an owner for more than 15 s, no version going back, and the changes of level are those of one
+process that replays the same log. Heartbeats tell of an owner, and so do the lines in which workers log what they took
+over: one that is killed before its first heartbeat was an owner too. Duplicates are counted: they carry the same
+identity, and must say the same. Levels are followed while they are published: compaction leaves of each scope only its
+last. Engine and replay go by when the broker stored a report, so that a slow machine is no excuse.
 """
 
 from __future__ import annotations
@@ -16,14 +17,16 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord
 
+from degradation_engine.adapters.shelf import partition_of
 from degradation_engine.domain import Engine
 from resilience_contracts import (
     HealthObserved,
@@ -104,9 +107,9 @@ class Watch:
     """Follows the levels as they are published."""
 
     def __init__(self) -> None:
-        self._last: dict[str, tuple[Version, float]] = {}
+        self._newest: dict[str, Version] = {}
+        self._signs_s: dict[str, list[float]] = defaultdict(list)
         self.seen = 0
-        self.longest_gap_s = 0.0
         self.versions_back = 0
 
     async def run(self, bootstrap: str) -> None:
@@ -121,21 +124,42 @@ class Watch:
                 self._note(state.scope, state.version.ordered(), record.timestamp / 1000)
 
     def _note(self, scope: str, version: Version, stored_s: float) -> None:
-        before, before_s = self._last.get(scope, (version, stored_s))
+        before = self._newest.get(scope, version)
         self.seen += 1
         self.versions_back += version < before
-        self.longest_gap_s = max(self.longest_gap_s, stored_s - before_s)
-        self._last[scope] = (max(version, before), stored_s)
+        self._newest[scope] = max(version, before)
+        self._signs_s[scope].append(stored_s)
 
-    def finish(self, end: datetime) -> None:
-        """Count the silence of every scope up to the end."""
-        ages_s = [end.timestamp() - stored_s for _, stored_s in self._last.values()]
-        self.longest_gap_s = max(self.longest_gap_s, *ages_s)
+    def longest_gap_s(self, taken_over: Mapping[int, list[float]], end: datetime) -> float:
+        """Return the longest time in which nothing showed an owner of a scope, from its first word to the end.
+
+        Args:
+            taken_over: when workers took partitions over, by partition.
+        """
+        longest_s = 0.0
+        for scope, signs_s in self._signs_s.items():
+            owned_s = taken_over[partition_of(scope.encode(), len(taken_over))]
+            later_s = [moment_s for moment_s in owned_s if signs_s[0] < moment_s < end.timestamp()]
+            moments_s = sorted([*signs_s, *later_s, end.timestamp()])
+            longest_s = max(longest_s, *(after - before for before, after in pairwise(moments_s)))
+        return longest_s
 
     @property
     def scopes(self) -> int:
         """How many were ever heard of."""
-        return len(self._last)
+        return len(self._newest)
+
+
+def partitions_taken_over(workers: Iterable[EngineProcess]) -> dict[int, list[float]]:
+    """Return when workers say in their logs that they took each partition over."""
+    moments: dict[int, list[float]] = defaultdict(list)
+    for worker in workers:
+        for line in worker.log.read_text(encoding="utf-8").splitlines():
+            if '"partitions taken over"' in line:
+                said = json.loads(line)
+                for partition in said["partitions"]:
+                    moments[partition].append(datetime.fromisoformat(said["timestamp"]).timestamp())
+    return moments
 
 
 async def records(bootstrap: str, topic: str) -> AsyncIterator[ConsumerRecord]:
@@ -171,10 +195,8 @@ async def replayed(bootstrap: str, policy: Policy, end: datetime) -> dict[str, l
     return levels
 
 
-async def examine(bootstrap: str, policy: Policy, rounds: int, watch: Watch, end: datetime) -> Found:
+async def examine(bootstrap: str, policy: Policy, found: Found, end: datetime) -> Found:
     """Read the topics and compare."""
-    watch.finish(end)
-    found = Found(rounds, watch.seen, watch.longest_gap_s, watch.versions_back, SCOPES - watch.scopes)
     told: dict[str, dict[str, LevelChanged]] = defaultdict(dict)
     async for record in records(bootstrap, Topic.LEVEL_CHANGES):
         change = decode(record.value, record.headers).event
@@ -200,7 +222,12 @@ async def measure(bootstrap: str, directory: Path, rounds: int) -> Found:
     policy_file.write_text(policy_text(), encoding="utf-8")
     policy = parse_policy(policy_text())
     workers = [
-        EngineProcess(bootstrap, directory, instance=f"worker-{n}", RESILIENCE_POLICY_FILE=str(policy_file))
+        EngineProcess(
+            bootstrap,
+            directory,
+            instance=f"worker-{n}",
+            RESILIENCE_POLICY_FILE=str(policy_file),
+        )
         for n in range(3)
     ]
     scopes = [f"store-{number:03d}" for number in range(SCOPES)]
@@ -227,7 +254,9 @@ async def measure(bootstrap: str, directory: Path, rounds: int) -> Found:
         watching.cancel()
         await asyncio.wait({watching})
         assert watching.cancelled()
-    return await examine(bootstrap, policy, rounds, watch, end)
+    gap_s = watch.longest_gap_s(partitions_taken_over(workers), end)
+    found = Found(rounds, watch.seen, gap_s, watch.versions_back, SCOPES - watch.scopes)
+    return await examine(bootstrap, policy, found, end)
 
 
 def run(rounds: int) -> int:
@@ -236,7 +265,7 @@ def run(rounds: int) -> int:
         found = asyncio.run(measure(stack.bootstrap, Path(place), rounds))
     print(
         f"{found.rounds} rounds, {found.levels} levels, {found.changes} changes:"
-        f" longest without a word {found.longest_gap_s:.1f} s, versions back {found.versions_back},"
+        f" longest without a sign of an owner {found.longest_gap_s:.1f} s, versions back {found.versions_back},"
         f" repeated {found.duplicates}, contradicting {found.contradictions},"
         f" scopes that differ {len(found.differing)}, never heard of {found.unheard}"
     )

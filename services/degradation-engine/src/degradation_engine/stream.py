@@ -102,8 +102,9 @@ class Stream:
 
     @property
     def ready(self) -> bool:
-        """Whether events are being taken and few wait."""
-        return self._started and not self._rebalancing() and self.lag() <= LAG_LIMIT
+        """Whether partitions were given out, events are being taken and few wait."""
+        given_out = self._consumer is not None and not self._rebalancing()
+        return self._started and given_out and self.lag() <= LAG_LIMIT
 
     @property
     def alive(self) -> bool:
