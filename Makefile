@@ -17,7 +17,7 @@ run: .venv/stack.stamp ## Start everything on loopback with demo data (Ctrl-C st
 test: .venv/dev.stamp ## Run the whole suite, real services included
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
-test-compose: .venv/stack.stamp ## Build docker-compose.yml, start it, prove it with `resilience smoke`, take it down
+test-compose: .venv/dev.stamp ## Build docker-compose.yml, start it, prove it by `resilience smoke` and tests/compose, take it down
 	@infra/compose-smoke
 
 check: lint type ## Formatting, lint, types, import rules, pure tests
