@@ -1,38 +1,98 @@
-"""A real Prometheus on the running system: a real fault fires its alert, and its end resolves it."""
+"""A real Prometheus on the running system: a real fault fires its alerts, and its end resolves them."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from resilience_cli.demo import await_level
-from tests.e2e.shop import until
-from tests.fixtures.prometheus import running_prometheus
+from tests.e2e.shop import Shop, until
+from tests.fixtures.prometheus import Prometheus, running_prometheus
 from tests.fixtures.stack import RunningStack
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
 SERVICES = ("inventory-api", "flag-service", "health-monitor", "degradation-engine")
 WAIT_S = 60
+OF_AN_OUTAGE = {
+    "LevelMinimalOrWorse",
+    "LevelBudgetBurnsFast",
+    "LevelBudgetBurns",
+    "AvailabilityBudgetBurnsFast",
+    "AvailabilityBudgetBurns",
+    "BreakerOpen",
+    "CommandsWait",
+}
+OF_A_LOST_LOG = {"LevelStale", "ChangesNotPublished"}
 
 
-def test_faults_fire_their_alerts_and_their_end_resolves_them(
-    quick_stack: RunningStack, tmp_path: Path
-) -> None:
+@pytest.fixture(scope="module")
+def prometheus(quick_stack: RunningStack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
     await_level(quick_stack.url("flag-service"))
     targets = {name: quick_stack.url(f"{name}-metrics").removeprefix("http://") for name in SERVICES}
-
-    with running_prometheus(tmp_path, targets, for_s=0) as prometheus:
+    with running_prometheus(Path(tmp_path_factory.mktemp("prometheus")), targets, for_s=0) as prometheus:
         until("metrics of every service", prometheus.targets_up, WAIT_S)
-        until("no alert", lambda: not prometheus.alerts(), WAIT_S)
+        yield prometheus
 
-        quick_stack.stop("postgresql")
-        until("somebody woken", lambda: prometheus.alerts().get("LevelMinimalOrWorse") == "firing", WAIT_S)
+
+@pytest.fixture(scope="module")
+def shop(quick_stack: RunningStack) -> Iterator[Shop]:
+    shop = Shop(quick_stack.url("inventory-api"), quick_stack.url("flag-service"), quick_stack.operator_key())
+    shop.seed()
+    yield shop
+    shop.close()
+
+
+def firing(prometheus: Prometheus) -> set[str]:
+    return {name for name, state in prometheus.alerts().items() if state == "firing"}
+
+
+def test_a_killed_database_fires_what_burns_and_waits(
+    quick_stack: RunningStack, prometheus: Prometheus, shop: Shop
+) -> None:
+    until("no alert", lambda: not firing(prometheus), WAIT_S)
+    seen: set[str] = set()
+
+    def all_seen() -> bool:
+        shop.receive()
+        shop.reserve()
+        seen.update(firing(prometheus))
+        return seen >= OF_AN_OUTAGE
+
+    quick_stack.stop("postgresql")
+    try:
+        until("every alert of an outage", all_seen, WAIT_S)
+    except AssertionError:
+        assert seen >= OF_AN_OUTAGE
+    finally:
         quick_stack.restore("postgresql")
-        until("the end of the alert", lambda: "LevelMinimalOrWorse" not in prometheus.alerts(), WAIT_S)
+    until("the end of every alert", lambda: not firing(prometheus), WAIT_S)
 
-        quick_stack.pause("health-monitor")
-        until("the frozen service seen", lambda: "ServiceDown" in prometheus.alerts(), WAIT_S)
-        quick_stack.restore("health-monitor")
-        until("the end of the alert", lambda: "ServiceDown" not in prometheus.alerts(), WAIT_S)
+
+def test_a_killed_log_fires_what_is_old_and_unpublished(
+    quick_stack: RunningStack, prometheus: Prometheus, shop: Shop
+) -> None:
+    seen: set[str] = set()
+
+    def all_seen() -> bool:
+        shop.receive()
+        seen.update(firing(prometheus))
+        return seen >= OF_A_LOST_LOG
+
+    quick_stack.stop("kafka")
+    try:
+        until("every alert of a lost log", all_seen, WAIT_S)
+    except AssertionError:
+        assert seen >= OF_A_LOST_LOG
+    finally:
+        quick_stack.restore("kafka")
+    until("the end of every alert", lambda: not firing(prometheus), WAIT_S)
+
+
+def test_a_frozen_service_fires_its_alert(quick_stack: RunningStack, prometheus: Prometheus) -> None:
+    quick_stack.pause("health-monitor")
+    until("the frozen service seen", lambda: "ServiceDown" in firing(prometheus), WAIT_S)
+    quick_stack.restore("health-monitor")
+    until("the end of the alert", lambda: "ServiceDown" not in firing(prometheus), WAIT_S)
