@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import re
 from datetime import timedelta
 from random import Random
@@ -26,7 +27,7 @@ from resilience_contracts import (
     decode,
     encode,
 )
-from resilience_runtime.bus import PublishError
+from resilience_runtime.bus import Headers, PublishError
 from resilience_runtime.clock import ManualClock
 from resilience_runtime.memory import MemoryBus
 from resilience_runtime.metrics import build_registry
@@ -316,3 +317,41 @@ async def test_the_published_states_are_those_of_the_engine_alone() -> None:
         await bench.partition.take([message(event, offset)])
 
     assert bench.changes() == shop.changes
+
+
+async def test_a_change_belongs_to_the_trace_of_the_event_that_caused_it() -> None:
+    bench = Bench()
+    *before, cause = outage()
+    await bench.take(*before)
+    trace = f"00-{7:032x}-{1:016x}-01"
+
+    await bench.clock.sleep(5)
+    sent = message(cause, offset=len(before))
+    headers = (*sent.headers, ("ce_traceparent", trace.encode()))
+    await bench.partition.take([dataclasses.replace(sent, headers=headers)])
+
+    (change,) = bench.bus.records(Topic.LEVEL_CHANGES)
+    assert decode(change.value, change.headers).traceparent == trace
+    assert decode(*_last(bench.bus, Topic.LEVELS)).traceparent == trace
+
+
+async def test_a_trace_leaves_what_is_said_and_stored_as_it_is() -> None:
+    traced, plain = Bench(), Bench()
+    trace = f"00-{7:032x}-{1:016x}-01".encode()
+
+    for number, event in enumerate(outage()):
+        sent = message(event, number)
+        await plain.partition.take([sent])
+        await traced.partition.take(
+            [dataclasses.replace(sent, headers=(*sent.headers, ("ce_traceparent", trace)))]
+        )
+
+    for topic in (Topic.LEVELS, Topic.LEVEL_CHANGES, Topic.ENGINE_STATE):
+        told, same = plain.bus.records(topic), traced.bus.records(topic)
+        assert [record.value for record in told] == [record.value for record in same] != []
+        assert all(name != "ce_traceparent" for record in told for name, _ in record.headers)
+
+
+def _last(bus: MemoryBus, topic: Topic) -> tuple[bytes | None, Headers]:
+    record = bus.records(topic)[-1]
+    return record.value, record.headers

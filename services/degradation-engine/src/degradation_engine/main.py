@@ -15,7 +15,8 @@ from resilience_runtime.lifecycle import run, run_service
 from resilience_runtime.logging import configure_logging
 from resilience_runtime.metrics import build_registry, serve_metrics
 from resilience_runtime.serving import serve
-from resilience_runtime.settings import load, load_file
+from resilience_runtime.settings import TraceSettings, load, load_file
+from resilience_runtime.tracing import Tracing, finishing, start_tracing
 
 from . import metrics as rows
 from .adapters.hold_book import HoldBook
@@ -34,7 +35,8 @@ def main() -> None:
     configure_logging(settings.log_level, settings.log_format, SERVICE, settings.instance)
     for chatty in CHATTY:
         logging.getLogger(chatty).setLevel(logging.WARNING)
-    run_service(lambda: serve_engine(settings, policy))
+    tracing = start_tracing(load(TraceSettings), SERVICE, settings.instance)
+    run_service(lambda: serve_engine(settings, policy, tracing))
 
 
 def load_policy(settings: Settings) -> Policy:
@@ -47,12 +49,15 @@ def load_policy(settings: Settings) -> Policy:
     return load_file("RESILIENCE_POLICY_FILE", path, parse_policy, PolicyError) if path else default_policy()
 
 
-async def serve_engine(settings: Settings, policy: Policy) -> int:
+async def serve_engine(settings: Settings, policy: Policy, tracing: Tracing) -> int:
     """Wire the parts and run them; HTTP listens before Kafka is looked for."""
     clock, random = SystemClock(), Random()  # noqa: S311 - spreads retries
     metrics = build_registry(rows.TABLE)
     bootstrap, client_id = settings.kafka_bootstrap_servers, f"{SERVICE}-{settings.instance}"
-    async with KafkaPublisher(bootstrap, client_id, clock=clock, random=random) as publisher:
+    async with (
+        finishing(tracing),
+        KafkaPublisher(bootstrap, client_id, clock=clock, random=random) as publisher,
+    ):
         book = HoldBook(policy)
         holds = ReplicaReader(
             bootstrap,
@@ -72,12 +77,13 @@ async def serve_engine(settings: Settings, policy: Policy) -> int:
             clock=clock,
             random=random,
             metrics=metrics,
+            tracing=tracing,
         )
         stream = Stream(bootstrap, settings.member_id, ownership, clock=clock, random=random)
         metrics.watch(rows.LAG, lambda: float(stream.lag()))
         app = build_app(SERVICE, lambda: _ready(stream), liveness=lambda: _alive(stream))
         return await run(
-            serve(app, settings.host, settings.port),
+            serve(tracing.served(app), settings.host, settings.port),
             serve_metrics(metrics, settings.host, settings.metrics_port),
             holds.run(),
             _stream_after(holds, stream),

@@ -26,10 +26,13 @@ IN_BULK = 16
 
 @dataclass(slots=True)
 class Waiting:
-    """What a scope has announced and nobody has stored yet; `unstored_since_s` is since when its state is not."""
+    """What a scope has announced and nobody has stored yet, each with the trace that it belongs to.
 
-    changes: list[LevelChanged] = field(default_factory=list)
-    state: LevelState | None = None
+    `unstored_since_s` is since when the engine's state of it is not stored.
+    """
+
+    changes: list[tuple[LevelChanged, str | None]] = field(default_factory=list)
+    state: tuple[LevelState, str | None] | None = None
     unstored_since_s: float | None = None
     sending: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -82,14 +85,14 @@ class Outbox:
         self._offset = offset
         self._note(scope)
 
-    def add(self, events: Iterable[Event]) -> None:
-        """Queue what the engine announced."""
+    def add(self, events: Iterable[Event], traceparent: str | None = None) -> None:
+        """Queue what the engine announced; `traceparent` is of what caused it."""
         for event in events:
             waiting = self._note(event.key)
             if isinstance(event, LevelChanged):
-                waiting.changes.append(event)
+                waiting.changes.append((event, traceparent))
             elif isinstance(event, LevelState) and not self._older_than_published(event):
-                waiting.state = event
+                waiting.state = (event, traceparent)
 
     async def deliver(self, scopes: Iterable[str]) -> None:
         """Store what scopes have announced, then their states; nothing where there is no news.
@@ -142,8 +145,8 @@ class Outbox:
 
     async def _send_changes(self, waiting: Waiting) -> None:
         while waiting.changes:
-            change = waiting.changes[0]
-            await self._publisher.publish(*encode(change, self._source))
+            change, traceparent = waiting.changes[0]
+            await self._publisher.publish(*encode(change, self._source, traceparent))
             self._metrics.counter(rows.CHANGES).labels(change.to_level).inc()
             waiting.changes.pop(0)
 
@@ -151,7 +154,7 @@ class Outbox:
         state = waiting.state
         if state is None:
             return
-        await self._publisher.publish(*encode(state, self._source))
+        await self._publisher.publish(*encode(state[0], self._source, state[1]))
         if waiting.state is state:
             waiting.state = None
 

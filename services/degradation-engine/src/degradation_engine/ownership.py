@@ -16,6 +16,7 @@ from resilience_runtime.clock import Clock
 from resilience_runtime.kafka.dead_letters import DeadLetters
 from resilience_runtime.kafka.record import message_of
 from resilience_runtime.metrics import Metrics
+from resilience_runtime.tracing import Tracing
 
 from . import metrics as rows
 from .adapters.report_record import Record
@@ -45,6 +46,7 @@ class Ownership:
         clock: Clock,
         random: Random,
         metrics: Metrics,
+        tracing: Tracing | None = None,
     ) -> None:
         self._policy = policy
         self._holds = holds
@@ -53,6 +55,7 @@ class Ownership:
         self._clock = clock
         self._random = random
         self._metrics = metrics
+        self._tracing = tracing
         self._taken = metrics.counter(rows.EVENTS).labels("taken")
         self._dead_letters = DeadLetters(publisher, clock)
         self._partitions: dict[int, Partition] = {}
@@ -135,6 +138,7 @@ class Ownership:
             clock=self._clock,
             random=self._random,
             metrics=self._metrics,
+            tracing=self._tracing,
         )
 
     def _levels(self) -> Mapping[tuple[str, ...], float]:

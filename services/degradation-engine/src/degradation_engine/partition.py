@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from random import Random
 
@@ -15,6 +16,7 @@ from resilience_contracts import (
     Event,
     HoldSet,
     Level,
+    LevelChanged,
     LevelState,
     Policy,
     Version,
@@ -23,6 +25,8 @@ from resilience_runtime.backoff import Backoff
 from resilience_runtime.bus import BadMessage, EventPublisher, PublishError, PublishRejectedError
 from resilience_runtime.clock import Clock
 from resilience_runtime.metrics import Metrics
+from resilience_runtime.trace_context import current_traceparent, traceparent_of
+from resilience_runtime.tracing import NoTracing, SpanKind, Tracing
 
 from . import metrics as rows
 from .adapters.report_record import Record, read_report
@@ -57,6 +61,7 @@ class Partition:
         clock: Clock,
         random: Random,
         metrics: Metrics,
+        tracing: Tracing | None = None,
     ) -> None:
         self.number = number
         self.levels: dict[str, Level] = {}
@@ -65,6 +70,7 @@ class Partition:
         self._clock = clock
         self._random = random
         self._metrics = metrics
+        self._tracing = tracing or NoTracing()
         self._evaluation = metrics.histogram(rows.EVALUATION)
         self._partition_count = number + 1
         self._gone_out: dict[str, Version] = {}
@@ -113,7 +119,7 @@ class Partition:
             self._outrun()
         if holds is not None:
             self._announce(self._engine.hold_only(holds, now))
-        self._announce(self._engine.tick(now))
+        self._announce_of_time(self._engine.tick(now))
         await self._outbox.deliver_all()
 
     async def store(self) -> None:
@@ -157,7 +163,9 @@ class Partition:
             self._evaluation.observe(time.perf_counter() - began_s)
         self._log_time = now
         self._outbox.touch(report.scope, record.offset)
-        self._announce(announced)
+        if announced:
+            with self._tracing.span("judge", SpanKind.CONSUMER, parent=traceparent_of(record.headers)):
+                self._announce(announced)
         return bool(announced)
 
     def _read(self, record: Record) -> Report:
@@ -181,8 +189,13 @@ class Partition:
             self._metrics.counter(rows.REFUSED).labels(error.reason.value).inc()
             raise BadMessage(str(error)) from error
 
+    def _announce_of_time(self, events: list[Event]) -> None:
+        changes = any(isinstance(event, LevelChanged) for event in events)
+        with self._tracing.span("tick") if changes else nullcontext():
+            self._announce(events)
+
     def _announce(self, events: list[Event]) -> None:
-        self._outbox.add(events)
+        self._outbox.add(events, current_traceparent())
         for event in events:
             if isinstance(event, LevelState):
                 self.levels[event.scope] = event.known_level

@@ -73,7 +73,8 @@ from resilience_runtime.logging import configure_logging
 from resilience_runtime.metrics import Metrics, build_registry, serve_metrics
 from resilience_runtime.problem import problem_response
 from resilience_runtime.serving import serve
-from resilience_runtime.settings import load, load_file
+from resilience_runtime.settings import TraceSettings, load, load_file
+from resilience_runtime.tracing import Tracing, finishing, start_tracing
 
 SERVICE = "flag-service"
 
@@ -253,22 +254,26 @@ async def main() -> int:
     settings = load(Settings)
     configure_logging(settings.log_level, settings.log_format, SERVICE, settings.instance)
     policy = _policy(settings.resilience_policy_file)
-    async with KafkaPublisher(settings.kafka_bootstrap_servers, settings.instance) as publisher:
-        service = assemble(settings, policy, _outside(settings, publisher))
+    tracing = start_tracing(load(TraceSettings), SERVICE, settings.instance)
+    async with (
+        finishing(tracing),
+        KafkaPublisher(settings.kafka_bootstrap_servers, settings.instance) as publisher,
+    ):
+        service = assemble(settings, policy, _outside(settings, publisher, tracing))
         return await run(
-            _serve(service, settings),
+            _serve(service, settings, tracing),
             serve_metrics(service.metrics, settings.host, settings.metrics_port),
             *(task() for task in service.tasks),
         )
 
 
-def _outside(settings: Settings, publisher: KafkaPublisher) -> Outside:
+def _outside(settings: Settings, publisher: KafkaPublisher, tracing: Tracing) -> Outside:
     reader = partial(ReplicaReader, settings.kafka_bootstrap_servers, client_id=settings.instance)
 
     def open_reader(
         topics: Iterable[str], apply: Apply, on_rebuild: Callable[[], None], on_bad: OnBad
     ) -> Reader:
-        return reader(topics, apply, on_rebuild, on_bad=on_bad)
+        return reader(topics, tracing.applied(apply), on_rebuild, on_bad=on_bad)
 
     clock, rng = SystemClock(), Random()  # noqa: S311 - spreads replicas, guards nothing
     return Outside(
@@ -284,9 +289,9 @@ def _outside(settings: Settings, publisher: KafkaPublisher) -> Outside:
     )
 
 
-async def _serve(service: Service, settings: Settings) -> None:
+async def _serve(service: Service, settings: Settings, tracing: Tracing) -> None:
     # Streams end first: the server would otherwise wait for clients that mean to stay.
-    serving = asyncio.create_task(serve(service.app, settings.host, settings.port))
+    serving = asyncio.create_task(serve(tracing.served(service.app), settings.host, settings.port))
     try:
         await asyncio.shield(serving)
     except asyncio.CancelledError:

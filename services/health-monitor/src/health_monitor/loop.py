@@ -12,7 +12,7 @@ from typing import Protocol
 import structlog
 
 from resilience_contracts import HealthObserved, Observation, Outcome, ProbeReport
-from resilience_runtime import Clock
+from resilience_runtime import Clock, NoTracing, Tracing
 
 from .attempt import Attempts
 from .domain import Result, Schedule, Window, phase_s
@@ -66,6 +66,7 @@ class Monitor:
         emit: Callable[[HealthObserved], None],
         watchers: Sequence[Watcher],
         slots: int,
+        tracing: Tracing | None = None,
     ) -> None:
         self._identity = identity
         self._targets = targets
@@ -74,6 +75,7 @@ class Monitor:
         self._emit = emit
         self._watchers = watchers
         self._slots = asyncio.Semaphore(slots)
+        self._tracing = tracing or NoTracing()
         self._sequence = count()
 
     async def run(self) -> None:
@@ -95,7 +97,8 @@ class Monitor:
         while True:
             await self._clock.sleep(max(0.0, due_s - self._clock.monotonic()))
             try:
-                window = await self._round(target, window)
+                with self._tracing.span(f"probe {target.dependency}"):
+                    window = await self._round(target, window)
                 due_s = schedule.next_due_s(self._clock.monotonic(), window, self._random)
             except Exception:
                 log.exception("the loop has a bug", dependency=target.dependency)

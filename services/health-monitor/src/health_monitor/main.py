@@ -23,14 +23,19 @@ from resilience_runtime import (
     PublishQueue,
     StartupError,
     SystemClock,
+    TraceSettings,
+    Tracing,
     build_app,
     build_registry,
     configure_logging,
+    current_traceparent,
+    finishing,
     load,
     run,
     run_service,
     serve,
     serve_metrics,
+    start_tracing,
 )
 from resilience_runtime.settings import load_file, refuse
 
@@ -57,7 +62,8 @@ def start() -> None:
     quiet = max(logging.WARNING, logging.getLogger().level)
     for name in CHATTY:
         logging.getLogger(name).setLevel(quiet)
-    run_service(lambda: monitor(settings, policy))
+    tracing = start_tracing(load(TraceSettings), SERVICE, settings.instance)
+    run_service(lambda: monitor(settings, policy, tracing))
 
 
 def load_policy(settings: Settings) -> Policy:
@@ -73,7 +79,7 @@ def load_policy(settings: Settings) -> Policy:
     return policy
 
 
-async def monitor(settings: Settings, policy: Policy) -> int:
+async def monitor(settings: Settings, policy: Policy, tracing: Tracing) -> int:
     """Run every task of the service side by side; returns the exit code."""
     clock, metrics = SystemClock(), build_registry(METRICS)
     identity = Identity(settings.resilience_scope, settings.instance, token_hex(4))
@@ -89,7 +95,7 @@ async def monitor(settings: Settings, policy: Policy) -> int:
     source = f"/services/{SERVICE}/{settings.instance}"
 
     def emit(event: HealthObserved) -> None:
-        queue.offer(*encode(event, source))
+        queue.offer(*encode(event, source, current_traceparent()))
 
     app = build_app("Health monitor", board.readiness)
     app.include_router(board.routes())
@@ -101,10 +107,11 @@ async def monitor(settings: Settings, policy: Policy) -> int:
         emit=emit,
         watchers=(Meters(metrics), board, self_check),
         slots=settings.probe_slots,
+        tracing=tracing,
     )
-    async with publisher:
+    async with finishing(tracing), publisher:
         return await run(
-            serve(app, settings.host, settings.port),
+            serve(tracing.served(app), settings.host, settings.port),
             serve_metrics(metrics, settings.host, settings.metrics_port),
             stall.run(),
             self_check.run(),

@@ -21,6 +21,7 @@ from inventory_api.adapters.backlog import BacklogWatch
 from inventory_api.adapters.breakers import BreakerReports, Identity, Returning, build_breakers, deadline_s
 from inventory_api.adapters.feed import TOPICS, LevelFeed
 from inventory_api.adapters.images import Bucket, S3Images
+from inventory_api.adapters.redo import Log, RedoRelay
 from inventory_api.adapters.relay import Relay
 from inventory_api.adapters.shared_quota import SharedQuota
 from inventory_api.adapters.sql.database import Database, Limits, connect
@@ -55,13 +56,17 @@ from resilience_runtime import (
     ReplicaReader,
     Snapshot,
     SystemClock,
+    TraceSettings,
+    Tracing,
     build_registry,
     configure_logging,
+    finishing,
     load,
     run,
     run_service,
     serve,
     serve_metrics,
+    start_tracing,
 )
 from resilience_runtime.settings import load_file
 
@@ -96,23 +101,28 @@ def start() -> None:
     settings = load(Settings)
     policy = _policy(settings.resilience_policy_file)
     configure_logging(settings.log_level, settings.log_format, SERVICE, settings.instance)
-    run_service(lambda: inventory(settings, policy))
+    tracing = start_tracing(load(TraceSettings), SERVICE, settings.instance)
+    run_service(lambda: inventory(settings, policy, tracing))
 
 
-async def inventory(settings: Settings, policy: Policy) -> int:
+async def inventory(settings: Settings, policy: Policy, tracing: Tracing) -> int:
     """Run every task of the service side by side; returns the exit code."""
     clock, rng = SystemClock(), Random()  # noqa: S311 - spreads waits, guards nothing
     breakers = build_breakers(policy, {"openai": _refused_by_content}, rng)
     outside = _outside(settings, policy, breakers)
     async with AsyncExitStack() as stack:
+        await stack.enter_async_context(finishing(tracing))
         stack.push_async_callback(outside.close)
         publisher = await stack.enter_async_context(KafkaPublisher(settings.kafka_bootstrap_servers, SERVICE))
-        kafka = _kafka(settings, policy, outside, publisher)
+        kafka = _kafka(settings, policy, outside, publisher, tracing)
         database_url = settings.database_url.get_secret_value()
         schema = Schema(database_url, clock, Backoff(rng, most_s=5.0))
         services = _services(settings, outside, breakers, kafka, publisher)
         applier = _applier(settings, services, kafka)
         relay = Relay(database_url, publisher, _source(settings), clock)
+        redo = RedoRelay(
+            database_url, Log(settings.kafka_bootstrap_servers, settings.instance, _source(settings)), clock
+        )
         auditing = Auditing(database_url, settings.audit_interval_s, clock)
         identity = Identity(settings.resilience_scope, settings.instance, token_hex(4), _source(settings))
         limit_s = settings.commands_age_limit_s
@@ -135,6 +145,7 @@ async def inventory(settings: Settings, policy: Policy) -> int:
             applier=applier,
             backlog=kafka.watch,
             relay=relay,
+            redo=redo,
             auditing=auditing,
             reports=reports,
             queue=kafka.queue,
@@ -150,7 +161,7 @@ async def inventory(settings: Settings, policy: Policy) -> int:
         office = build_office(settings, services, outside.database, outside.images, outside.writer)
         open_office(app, office)
         return await run(
-            serve(app, settings.host, settings.port),
+            serve(tracing.served(app), settings.host, settings.port),
             serve_metrics(metrics, settings.host, settings.metrics_port),
             schema.prepare(),
             kafka.levels.run(),
@@ -162,6 +173,7 @@ async def inventory(settings: Settings, policy: Policy) -> int:
             reports.run(),
             applier.run(),
             relay.run(),
+            redo.run(),
             auditing.run(),
             Tidying(outside.database, clock).run(),
             office.exports.run(),
@@ -188,7 +200,9 @@ class Kafka:
         self.queue.offer(*encoded)
 
 
-def _kafka(settings: Settings, policy: Policy, outside: Outside, publisher: KafkaPublisher) -> Kafka:
+def _kafka(
+    settings: Settings, policy: Policy, outside: Outside, publisher: KafkaPublisher, tracing: Tracing
+) -> Kafka:
     bootstrap, name, clock = settings.kafka_bootstrap_servers, settings.instance, SystemClock()
     letters, view, backlog = DeadLetters(publisher), View(policy), Backlog()
     feed = LevelFeed(view, Snapshot(settings.state_dir / f"{SERVICE}-view.json"))
@@ -198,7 +212,9 @@ def _kafka(settings: Settings, policy: Policy, outside: Outside, publisher: Kafk
     return Kafka(
         view=view,
         feed=feed,
-        levels=ReplicaReader(bootstrap, TOPICS, feed.apply, feed.forget, on_bad=refused, client_id=name),
+        levels=ReplicaReader(
+            bootstrap, TOPICS, tracing.applied(feed.apply), feed.forget, on_bad=refused, client_id=name
+        ),
         backlog=backlog,
         watch=watch,
         commands=ReplicaReader(bootstrap, (Topic.COMMANDS,), watch.apply, watch.forget, client_id=name),

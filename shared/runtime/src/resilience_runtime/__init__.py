@@ -34,9 +34,13 @@ from .settings import (
     LogSettings,
     Port,
     RuntimeSettings,
+    TraceExporter,
+    TraceSettings,
     load,
 )
 from .snapshot import Snapshot
+from .trace_context import current_trace_id, current_traceparent, traceparent_of
+from .tracing import NoTracing, SpanKind, Tracing, finishing, start_tracing
 
 __all__ = [
     "Apply",
@@ -63,6 +67,7 @@ __all__ = [
     "Message",
     "Metric",
     "Metrics",
+    "NoTracing",
     "OnBad",
     "Port",
     "Problem",
@@ -76,15 +81,24 @@ __all__ = [
     "RuntimeFault",
     "RuntimeSettings",
     "Snapshot",
+    "SpanKind",
     "StartupError",
     "SystemClock",
+    "TraceExporter",
+    "TraceSettings",
+    "Tracing",
     "build_app",
     "build_registry",
     "configure_logging",
     "create_key",
+    "current_trace_id",
+    "current_traceparent",
+    "finishing",
     "load",
     "run",
     "run_service",
     "serve",
     "serve_metrics",
+    "start_tracing",
+    "traceparent_of",
 ]

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import structlog
 
 from .settings import LogFormat, LogLevel
+from .trace_context import current_trace_id
 
 QUIETED = ("aiokafka", "resilience_runtime.kafka")
 WINDOW_S = 10.0
@@ -82,7 +83,9 @@ def _shared_processors(service: str, instance: str) -> list[structlog.typing.Pro
     def name_service(
         _logger: structlog.typing.WrappedLogger, _method: str, event: structlog.typing.EventDict
     ) -> structlog.typing.EventDict:
-        return {"service": service, "instance": instance, **event}
+        trace_id = current_trace_id()
+        trace = {"trace_id": trace_id} if trace_id else {}
+        return {"service": service, "instance": instance, **trace, **event}
 
     return [
         structlog.contextvars.merge_contextvars,

@@ -12,6 +12,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from .trace_context import current_trace_id
+
 MEDIA_TYPE = "application/problem+json"
 # As RFC 9110 has them; Python before 3.13 has the older ones.
 RENAMED = {
@@ -32,6 +34,7 @@ _SCHEMA = {
         "detail": {"type": "string"},
         "code": {"type": "string"},
         "instance": {"type": "string", "format": "uri-reference"},
+        "trace_id": {"type": "string"},
     },
 }
 
@@ -119,9 +122,11 @@ def code_of(status: int) -> str:
 
 
 def problem_response(request: Request, details: ProblemDetails) -> Response:
-    """Answer with problem+json."""
+    """Answer with problem+json; `trace_id` is added where the request is traced."""
+    trace_id = current_trace_id()
+    trace = {"trace_id": trace_id} if trace_id else {}
     return JSONResponse(
-        details.body(quote(request.url.path, safe="/:")),
+        {**details.body(quote(request.url.path, safe="/:")), **trace},
         details.status,
         headers=dict(details.headers),
         media_type=MEDIA_TYPE,

@@ -67,6 +67,22 @@ class LogSettings(BaseSettings):
     log_format: LogFormat = LogFormat.JSON
 
 
+class TraceExporter(StrEnum):
+    """Where spans go."""
+
+    NONE = "none"
+    OTLP = "otlp"
+
+
+class TraceSettings(BaseSettings):
+    """Whether to trace. OpenTelemetry's SDK reads its other variables itself."""
+
+    model_config = CONFIG
+
+    otel_traces_exporter: TraceExporter = TraceExporter.NONE
+    otel_sdk_disabled: bool = False
+
+
 class HttpSettings(BaseSettings):
     """Where to listen. A service has its own default ports; 0 is any free one."""
 
