@@ -15,7 +15,7 @@ run: .venv/stack.stamp ## Start everything on loopback with demo data (Ctrl-C st
 	@$(BIN)/resilience up
 
 test: .venv/dev.stamp ## Run the whole suite, real services included
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(BIN)/python -m pytest -n 3 --dist loadgroup --no-loadscope-reorder $(ARGS)
 
 test-compose: .venv/dev.stamp ## Build docker-compose.yml, start it, prove it by `resilience smoke` and tests/compose, take it down
 	@infra/compose-smoke
