@@ -31,12 +31,18 @@ NAMES = (
 )
 TRACED_NAMES = (*NAMES, "ce_traceparent")
 """Headers in the order of `encode`: to compare them all at once costs a quarter of looking for each."""
+HEADER_COUNTS = (len(NAMES), len(TRACED_NAMES))
 SPEC_VERSION, KIND, JSON = b"1.0", HealthObserved.type.encode(), b"application/json"
+SPEC_VERSION_AT, KIND_AT, JSON_AT, TIME_AT = map(
+    NAMES.index, ("ce_specversion", "ce_type", "content-type", "ce_time")
+)
 LARGEST_BYTES = 8192
 BRACKETS = 20
 """A report has 15; more may be nested too deeply for the codec."""
 TOO_EXACT = re.compile(rb"\.\d{7,}[Zz+-]")
 """A time beyond microseconds, which msgspec rounds and the codec cuts."""
+ALL_DIGITS_ALIKE, TOO_MANY_DIGITS = bytes.maketrans(b"123456789", b"000000000"), b".0000000"
+"""Rules it out at a quarter of the cost of searching for it."""
 EAST, LAST_YEAR = b"+", b"9999-"
 """East of UTC the year 1, and west of it the year 9999, has an edge that UTC cannot say, which the codec refuses."""
 
@@ -55,7 +61,7 @@ class Seen(Struct, frozen=True, gc=False):
     at: Time
 
 
-class ProbeStruct(Struct, frozen=True):
+class ProbeStruct(Struct, frozen=True, gc=False):
     """A `ProbeReport`."""
 
     recent: Annotated[tuple[Seen, ...], Meta(min_length=1, max_length=12)]
@@ -63,7 +69,7 @@ class ProbeStruct(Struct, frozen=True):
     retry_after_s: Annotated[float, Meta(ge=0, le=86_400)] | None = None
 
 
-class BreakerStruct(Struct, frozen=True):
+class BreakerStruct(Struct, frozen=True, gc=False):
     """A `BreakerReport`."""
 
     state: BreakerState
@@ -72,7 +78,7 @@ class BreakerStruct(Struct, frozen=True):
     slow_rate: Rate | None = None
 
 
-class HealthStruct(Struct, frozen=True):
+class HealthStruct(Struct, frozen=True, gc=False):
     """A `HealthObserved`."""
 
     scope: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]*(\.[a-z0-9][a-z0-9-]*)*\Z", max_length=100)]
@@ -121,24 +127,24 @@ def _is_plain(value: bytes) -> bool:
         and value.isascii()
         and b"\\" not in value
         and value.count(b"[") + value.count(b"{") <= BRACKETS
-        and TOO_EXACT.search(value) is None
+        and not (TOO_MANY_DIGITS in value.translate(ALL_DIGITS_ALIKE) and TOO_EXACT.search(value) is not None)
         and EAST not in value
         and LAST_YEAR not in value
     )
 
 
 def _are_plain(headers: Sequence[tuple[str, bytes]]) -> bool:
-    held = dict(headers)
-    names, values = tuple(held), held.values()
+    if len(headers) not in HEADER_COUNTS:
+        return False
+    names, values = zip(*headers, strict=True)
     return (
         names in (NAMES, TRACED_NAMES)
-        and len(held) == len(headers)
-        and held["ce_type"] == KIND
-        and held["ce_specversion"] == SPEC_VERSION
-        and held["content-type"] == JSON
+        and values[SPEC_VERSION_AT] == SPEC_VERSION
+        and values[KIND_AT] == KIND
+        and values[JSON_AT] == JSON
         and all(values)
         and b"".join(values).isascii()
-        and _is_time(held["ce_time"])
+        and _is_time(values[TIME_AT])
     )
 
 

@@ -89,11 +89,12 @@ class BreakerSighting(Sighting):
 def of_probe(event: Report, report: Probe, policy: Policy, seen_ms: int) -> ProbeSighting:
     """Reduce a probe report. Times inside it are held between a day ago and when it was seen."""
     fresh_ms, stale_ms = _spans_ms(report, event.dependency, policy)
-    hits = [seen.latency_ms for seen in report.recent if seen.outcome.hit]
-    if len(hits) == len(report.recent):  # most are: nothing else need be looked at
-        presence, run = 1.0, _all_hits(report.recent, seen_ms)
+    objective_ms = policy.dependencies[event.dependency].latency_objective_ms
+    if _all_met(report.recent, objective_ms):  # most are: nothing else need be looked at
+        presence, latency, run = 1.0, 1.0, _all_hits(report.recent, seen_ms)
     else:
         presence, run = _with_misses(report.recent, seen_ms)
+        latency = score.latency([seen.latency_ms for seen in report.recent if seen.outcome.hit], objective_ms)
     return ProbeSighting(
         seen_ms=seen_ms,
         sequence=event.sequence,
@@ -101,7 +102,7 @@ def of_probe(event: Report, report: Probe, policy: Policy, seen_ms: int) -> Prob
         stale_ms=stale_ms,
         counted_ms=seen_ms,
         presence=presence,
-        latency=score.latency(hits, policy.dependencies[event.dependency].latency_objective_ms),
+        latency=latency,
         run=run,
     )
 
@@ -149,6 +150,13 @@ def _spans_ms(report: Probe | Breaker, dependency: str, policy: Policy) -> tuple
 def _spans(reported_s: float, interval_s: float, fresh: float, stale: float) -> tuple[int, int]:
     interval_ms = max(1, span_ms(min(reported_s, INTERVAL_FACTOR * interval_s)))
     return round(interval_ms * fresh), round(interval_ms * stale)
+
+
+def _all_met(recent: Sequence[Result], objective_ms: float) -> bool:
+    for seen in recent:  # noqa: SIM110 - a generator for `all` takes twice as long
+        if seen.latency_ms > objective_ms or not seen.outcome.hit:
+            return False
+    return True
 
 
 def _all_hits(recent: Sequence[Result], seen_ms: int) -> Run:
