@@ -102,12 +102,11 @@ class Ownership:
             caught_up: says of a partition whether every event stored before `now` is taken.
         """
         holds = self._holds(now)
-        await asyncio.gather(
-            *(
-                self._tick(partition, holds, now if caught_up(number) else None)
-                for number, partition in self._partitions.items()
-            )
-        )
+        async with asyncio.TaskGroup() as ticking:
+            for number, partition in list(self._partitions.items()):
+                wall = now if caught_up(number) else None
+                ticking.create_task(self._tick(partition, holds, wall))
+                await asyncio.sleep(0)  # an event that has come meanwhile waits for one partition, not for all
 
     async def _tick(
         self, partition: Partition, holds: Mapping[str, HoldSet] | None, wall: datetime | None
