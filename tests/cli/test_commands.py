@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +14,7 @@ import pytest
 from resilience_cli.stack import run_apart
 from resilience_contracts import Event, Level, Topic, encode
 from resilience_runtime.kafka.publisher import KafkaPublisher
-from tests.cli.command import Command
+from tests.cli.command import RESILIENCE, Command
 from tests.contracts.states import hold_set, level_changed, level_state
 
 PARTS = ("kafka", "redis")
@@ -109,12 +111,36 @@ def test_a_killed_kafka_comes_back_with_its_records(command: Command) -> None:
     assert (again.code, json.loads(again.out)["level"]["level"]) == (0, "DEGRADED")
 
 
+def test_watch_streams_a_document_at_each_change(command: Command) -> None:
+    state = level_state(Level.LIMITED, (2, 1), at=datetime.now(UTC), scope="watched")
+    change = level_changed().model_copy(update={"scope": "watched", "version": state.version})
+    run_apart(publish(command, state))
+
+    with subprocess.Popen(
+        [RESILIENCE, "watch", "--json", "--scope", "watched"],
+        env=command.env,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as watching:
+        assert watching.stdout is not None
+        first = json.loads(watching.stdout.readline())
+        run_apart(publish(command, change))
+        second = json.loads(watching.stdout.readline())
+        watching.send_signal(signal.SIGINT)
+        code = watching.wait(20)
+
+    assert (first["level"]["level"], first["changes"]) == ("LIMITED", [])
+    assert set(first) == {"at", "scope", "level", "features", "holds", "parts", "changes"}
+    assert [one["to_level"] for one in second["changes"]] == [change.to_level]
+    assert code == 0
+
+
 def test_a_frozen_part_is_known_to_be_frozen(command: Command) -> None:
-    paused = command.call("chaos", "pause", "redis")
+    paused = command.call("chaos", "pause", "redis", "--json")
     document = json.loads(command.call("status", "--json").out)
     restored = command.call("chaos", "restore", "redis")
 
-    assert (paused.code, "SIGSTOP" in paused.out) == (0, True)
+    assert (paused.code, "SIGSTOP" in json.loads(paused.out)["done"]) == (0, True)
     assert document["parts"]["redis"]["status"] == "paused"
     assert (restored.code, "SIGCONT" in restored.out) == (0, True)
 

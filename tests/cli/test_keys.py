@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -46,3 +47,13 @@ def test_an_unknown_scope_and_a_broken_file_are_one_line_each(
     assert len(said.err.strip().splitlines()) == 2
     assert said.out == ""
     assert broken.read_text(encoding="utf-8") == "{"
+
+
+def test_a_created_key_as_a_document(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "keys.json"
+
+    run(["keys", "create", "ops", "--scope", "write", "--file", str(file), "--json"])
+
+    document = json.loads(capsys.readouterr().out)
+    assert KeyRing.load(file).caller(document.pop("key"))
+    assert document == {"name": "ops", "scopes": ["write"], "file": str(file)}

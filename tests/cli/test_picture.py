@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
 from rich.console import Console
 
+from resilience_cli.changes import KEPT, RecentChanges
 from resilience_cli.console import tame
 from resilience_cli.feed import apply_message
 from resilience_cli.lines import line_of
 from resilience_cli.picture import as_json, as_text
-from resilience_contracts import Event, Level, Topic, View, encode
+from resilience_contracts import Event, Level, LevelChanged, Topic, VersionPart, View, encode
 from resilience_runtime.bus import BadMessage, Message
 from tests.contracts.states import (
     NOW,
@@ -40,9 +42,9 @@ def view(*events: Event) -> View:
     return made
 
 
-def shown(seen: View, seconds: float = 0) -> str:
+def shown(seen: View, seconds: float = 0, changes: Sequence[LevelChanged] = ()) -> str:
     console = Console(file=io.StringIO(), width=160)
-    console.print(as_text(seen, "default", NOW + timedelta(seconds=seconds), PART))
+    console.print(as_text(seen, "default", NOW + timedelta(seconds=seconds), PART, changes))
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
@@ -131,3 +133,44 @@ def test_what_somebody_put_into_a_topic_does_not_steer_the_terminal() -> None:
 
 def test_plain_text_of_any_script_is_shown_as_it_is() -> None:
     assert tame("Größe 尺寸\n50 % > 40 %") == "Größe 尺寸\n50 % > 40 %"
+
+
+def test_the_last_changes_are_shown_newest_first_with_cause_and_colour_by_level() -> None:
+    changes = [change(2, "mended [bold]"), change(1, "broken\x1b[2J")]
+
+    text = shown(view(level_state()), 61, changes)
+
+    newer, older = text.index("mended [bold]"), text.index("broken")
+    assert newer < older
+    assert "1 m 1 s ago" in text[:newer].splitlines()[-1]
+    assert "\x1b" not in text
+    assert "changed" not in shown(view(level_state()))
+
+
+def test_of_changes_the_last_few_of_a_scope_are_kept_and_a_repetition_counts_once() -> None:
+    changes = RecentChanges()
+    for counter in (*range(1, KEPT + 4), KEPT + 3, 2):
+        changes.apply(message(change(counter)))
+
+    assert [one.version.counter for one in changes.newest("default")] == list(range(KEPT + 3, 3, -1))
+    assert changes.newest("elsewhere") == []
+    changes.forget()
+    assert changes.newest("default") == []
+
+
+@pytest.mark.parametrize("value", [b"{", None])
+def test_what_is_no_change_is_a_bad_message(value: bytes | None) -> None:
+    for wrong in (Message(Topic.LEVEL_CHANGES, b"k", value, (), 0, 0, 0), message(level_state())):
+        with pytest.raises(BadMessage):
+            RecentChanges().apply(wrong)
+
+
+def change(counter: int, cause: str = "an example") -> LevelChanged:
+    return level_changed().model_copy(
+        update={
+            "scope": "default",
+            "version": VersionPart(epoch=1, counter=counter),
+            "cause": cause,
+            "changed_at": NOW,
+        }
+    )

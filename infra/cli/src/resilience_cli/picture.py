@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -10,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from resilience_contracts import FeatureState, FeatureView, Health, Level, LevelView, View
+from resilience_contracts import FeatureState, FeatureView, Health, Level, LevelChanged, LevelView, View
 
 from .console import tame
 from .durations import spoken
@@ -52,14 +53,17 @@ def as_json(view: View, scope: str, now: datetime, parts: dict[str, Any]) -> dic
     }
 
 
-def as_text(view: View, scope: str, now: datetime, parts: dict[str, Any]) -> RenderableType:
-    """Return everything that is known of a scope, as tables."""
+def as_text(
+    view: View, scope: str, now: datetime, parts: dict[str, Any], changes: Sequence[LevelChanged] = ()
+) -> RenderableType:
+    """Return everything that is known of a scope, as tables; changes of level newest first, if any are given."""
     level = view.level(scope, now)
     if level is None:
         head: RenderableType = Text(f"No level of scope {scope} was ever published", style="bold")
-        return Group(head, *_parts(parts))
+        return Group(head, *_changes(changes, now), *_parts(parts))
     features = _features(view.features(scope, now))
-    return Group(_head(level, now), _dependencies(level, now), features, *_parts(parts))
+    told = (_head(level, now), _dependencies(level, now), *_changes(changes, now))
+    return Group(*told, features, *_parts(parts))
 
 
 def _head(level: LevelView, now: datetime) -> Text:
@@ -89,6 +93,20 @@ def _dependencies(level: LevelView, now: datetime) -> Table:
         cells = (f"{dependency.score:g}", spoken(now - dependency.since), escape(tame(breakers)))
         table.add_row(name, Text(health, style), *cells)
     return table
+
+
+def _changes(changes: Sequence[LevelChanged], now: datetime) -> list[RenderableType]:
+    table = _table("changed", "from", "to", "by", "cause")
+    for change in changes:
+        steps = (Text(name, _level_style(name)) for name in (change.from_level, change.to_level))
+        ago = f"{spoken(now - change.changed_at)} ago"
+        table.add_row(ago, *steps, change.decided_by.value, escape(tame(change.cause)))
+    return [table] if changes else []
+
+
+def _level_style(name: str) -> str:
+    level = Level.__members__.get(name)
+    return LEVEL_STYLES[level] if level is not None else "bold"
 
 
 def _features(features: list[FeatureView]) -> Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated
 
 import typer
@@ -21,6 +22,8 @@ PartArgument = Annotated[
     str, typer.Argument(metavar="PART", help=f"One of {', '.join(PARTS)}.", callback=_known)
 ]
 
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON document, for programs.")]
+
 app = typer.Typer(
     help="Break a part of the running stack for real, and mend it.", epilog=EXIT_CODES, no_args_is_help=True
 )
@@ -30,18 +33,26 @@ app = typer.Typer(
 def stop(
     part: PartArgument,
     graceful: Annotated[bool, typer.Option("--graceful", help="SIGTERM instead of SIGKILL.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Kill a part with all its processes (SIGKILL); it stays down until `chaos restore`."""
-    out.print(stop_part(stack_root(), part, graceful=graceful), soft_wrap=True)
+    _tell(part, stop_part(stack_root(), part, graceful=graceful), as_json=as_json)
 
 
 @app.command(epilog=EXIT_CODES)
-def pause(part: PartArgument) -> None:
+def pause(part: PartArgument, as_json: AsJson = False) -> None:
     """Freeze a part with all its processes (SIGSTOP): it accepts connections and never answers."""
-    out.print(pause_part(stack_root(), part), soft_wrap=True)
+    _tell(part, pause_part(stack_root(), part), as_json=as_json)
 
 
 @app.command(epilog=EXIT_CODES)
-def restore(part: PartArgument) -> None:
+def restore(part: PartArgument, as_json: AsJson = False) -> None:
     """Let a frozen part go on, or start a stopped one again; returns when it answers."""
-    out.print(restore_part(stack_root(), part), soft_wrap=True)
+    _tell(part, restore_part(stack_root(), part), as_json=as_json)
+
+
+def _tell(part: str, done: str, *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps({"part": part, "done": done}))
+    else:
+        out.print(done, soft_wrap=True)

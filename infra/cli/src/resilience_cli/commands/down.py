@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Annotated
 
 import psutil
+import typer
 
 from resilience_cli.console import out
 from resilience_cli.errors import StackError
@@ -17,20 +20,28 @@ from resilience_cli.target import stack_root
 PATIENCE_S = 15.0
 
 
-def down() -> None:
+def down(
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document, for programs.")] = False,
+) -> None:
     """Stop the stack that runs here; end what a killed one left. Data stays."""
-    root = stack_root()
+    stopped, left = _stop(stack_root())
+    if as_json:
+        print(json.dumps({"stopped": stopped, "left": left}))
+    elif left:
+        out.print(f"Ended what a killed stack had left: {', '.join(left)}", soft_wrap=True)
+    else:
+        out.print("The stack is stopped" if stopped else "No stack runs here")
+
+
+def _stop(root: Path) -> tuple[bool, list[str]]:
+    """Return whether a running stack was stopped, and what of a killed one was ended."""
     if not root.exists():
-        out.print("No stack runs here")
-        return
+        return False, []
     with owned(root) as mine:
         if mine:
-            left = stop_leftovers(root)
-            ended = f"Ended what a killed stack had left: {', '.join(left)}"
-            out.print(ended if left else "No stack runs here", soft_wrap=True)
-            return
+            return False, list(stop_leftovers(root))
     _ask_owner_to_stop(root)
-    out.print("The stack is stopped")
+    return True, []
 
 
 def _ask_owner_to_stop(root: Path) -> None:

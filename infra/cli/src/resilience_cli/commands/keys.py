@@ -31,6 +31,7 @@ def create(
     ],
     scope: Annotated[list[str], typer.Option(help=f"What it may do; one or more of {', '.join(SCOPES)}.")],
     file: Annotated[Path, typer.Option(help="The file that API_KEYS_FILE names.")] = Path("api-keys.json"),
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document, for programs.")] = False,
 ) -> None:
     """Add a key to a file of keys and print it, this once. A running service reads the file again by itself.
 
@@ -46,7 +47,8 @@ def create(
     fresh.write_text(json.dumps(entries, indent=2) + "\n", encoding="utf-8")
     fresh.chmod(0o644)
     fresh.replace(file)
-    typer.echo(secret)
+    document = {"name": name, "scopes": sorted(scope), "key": secret, "file": str(file)}
+    typer.echo(json.dumps(document) if as_json else secret)
 
 
 def _known(file: Path) -> tuple[KeyEntry, ...]:
