@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -18,20 +19,29 @@ from resilience_cli.stack import Place, PostgreSQL, run_apart
 from resilience_cli.target import find_target, stack_root
 
 
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON document, for programs.")]
+
+
 def backup(
     file: Annotated[Path | None, typer.Argument(help="Where to; by default stock-<time>.dump here.")] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Write a backup of the stock database and prove it by restoring it into a scratch database.
 
     Beside the file lies its SHA-256, as sha256sum reads it. DATABASE_URL names a database other than the stack's.
     """
     target = file or Path(f"stock-{datetime.now(UTC):%Y%m%dT%H%M%S}.dump")
-    _show(run_apart(back_up(_url(), target)))
+    proof = run_apart(back_up(_url(), target))
+    if as_json:
+        print(json.dumps(_document(proof)))
+    else:
+        _show(proof)
 
 
 def restore(
     file: Annotated[Path, typer.Argument(help="A file that `resilience backup` wrote.")],
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Replace the stock database by a backup. The old one stays beside it under another name.
 
@@ -39,10 +49,17 @@ def restore(
     accepted after the backup while PostgreSQL was away.
     """
     if not yes:
-        typer.confirm("Replace the stock database?", abort=True)
+        typer.confirm("Replace the stock database?", abort=True, err=as_json)
     proof, old = run_apart(put_back(_url(), file))
+    if as_json:
+        print(json.dumps(_document(proof) | {"old": old}))
+        return
     _show(proof)
     out.print(f"The database that was there is now {escape(old)}", soft_wrap=True)
+
+
+def _document(proof: Proof) -> dict[str, Any]:
+    return {"file": str(proof.file), "sha256": proof.sha256, "rows": dict(proof.rows)}
 
 
 def _show(proof: Proof) -> None:
