@@ -72,11 +72,11 @@ def test_a_backup_is_proved_and_restores_what_was_there(stock_url: str, tmp_path
     assert run_apart(databases(stock_url)) == before
 
     run_apart(execute(stock_url, "UPDATE stock_levels SET on_hand = 1"))
-    restored, old = run_apart(restore(stock_url, file))
+    restored = run_apart(restore(stock_url, file, None))
 
-    assert restored.rows == proof.rows
+    assert restored.proof.rows == proof.rows
     assert run_apart(value(stock_url, "SELECT sum(on_hand)::int FROM stock_levels")) == 350
-    assert old in run_apart(databases(stock_url))
+    assert restored.old in run_apart(databases(stock_url))
 
 
 def test_a_damaged_backup_changes_nothing(stock_url: str, tmp_path: Path) -> None:
@@ -88,7 +88,7 @@ def test_a_damaged_backup_changes_nothing(stock_url: str, tmp_path: Path) -> Non
     before = run_apart(databases(stock_url))
 
     with pytest.raises(StackError, match="checksum"):
-        run_apart(restore(stock_url, file))
+        run_apart(restore(stock_url, file, None))
 
     assert run_apart(databases(stock_url)) == before
 
@@ -100,7 +100,7 @@ def test_books_that_do_not_balance_are_not_restored(stock_url: str, tmp_path: Pa
     before = run_apart(databases(stock_url))
 
     with pytest.raises(StackError, match="1 stock levels"):
-        run_apart(restore(stock_url, file))
+        run_apart(restore(stock_url, file, None))
 
     assert run_apart(databases(stock_url)) == before
 

@@ -30,6 +30,8 @@ from resilience_contracts import (
     PlaceStock,
     ProbeReport,
     Recovery,
+    RowsWritten,
+    RowWrite,
     StockState,
     VersionPart,
     default_policy,
@@ -218,6 +220,17 @@ def back_in_stock() -> BackInStock:
     )
 
 
+def rows_written() -> RowsWritten:
+    row = '[{"id":1,"code":"berlin","code_fold":"berlin","name":"Berlin","kind":"store"}]'
+    return RowsWritten(
+        lineage="7d1b1a52-5a2f-4d0e-9a1a-0d6a3b1f2c11",
+        begins=True,
+        ends=True,
+        writes=(RowWrite(id=41, table="locations", rows_json=row),),
+        read_at=NOW,
+    )
+
+
 EXAMPLES: dict[str, Event] = {
     "health-probe": health_observed(),
     "health-breaker": breaker_observed(),
@@ -231,4 +244,5 @@ EXAMPLES: dict[str, Event] = {
     "ledger-recorded": ledger_recorded(),
     "low-stock": low_stock(),
     "back-in-stock": back_in_stock(),
+    "rows-written": rows_written(),
 }

@@ -9,14 +9,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
+import asyncpg
 import httpx
 import pytest
 
+from inventory_api.adapters.sql.audits import AUDITS
+from resilience_cli.backup import back_up, restore
+from resilience_cli.stack import run_apart
 from resilience_contracts import BackInStock, Event, LedgerRecorded, LowStock, StockState, Topic, decode
 from resilience_runtime import Message, ReplicaReader
 from tests.bench.inventory_kills import RATE, kills
 from tests.bench.inventory_mixed import mixed, storm
 from tests.bench.inventory_replicas import Shop, running_shop
+from tests.integration.inventory_writes_of_all_kinds import Client
 
 KINDS = {StockState: "state", LedgerRecorded: "ledger"}
 
@@ -106,6 +111,101 @@ def test_every_change_is_published_in_order_and_each_edge_once_b21(shop: Shop) -
     lows = [event.available for event in events if isinstance(event, LowStock)]
     backs = [event.available for event in events if isinstance(event, BackInStock)]
     assert (lows, backs) == ([4, 4], [6, 6])
+
+
+TABLES = """
+    SELECT tgrelid::regclass::text FROM pg_trigger WHERE tgname = 'keep_redo_insert' ORDER BY 1
+"""
+ROWS = "SELECT to_json(t)::text FROM {} t"
+
+
+async def content(url: str) -> dict[str, list[str]]:
+    """Return the rows of every table that a restore must bring back, once all of them are in the log."""
+    connection = await asyncpg.connect(url)
+    try:
+        async with asyncio.timeout(60):
+            while await connection.fetchval("SELECT count(*) FROM redo"):  # noqa: ASYNC110 - another process empties it
+                await asyncio.sleep(0.05)
+        return {
+            name: sorted(row[0] for row in await connection.fetch(ROWS.format(name)))
+            for (name,) in await connection.fetch(TABLES)
+        }
+    finally:
+        await connection.close()
+
+
+async def violations(url: str) -> dict[str, int]:
+    connection = await asyncpg.connect(url)
+    try:
+        return {
+            name: number for name, query in AUDITS.items() if (number := await connection.fetchval(query))
+        }
+    finally:
+        await connection.close()
+
+
+async def destroy(url: str) -> None:
+    """Lose the database with all its data."""
+    server, _, name = url.rpartition("/")
+    connection = await asyncpg.connect(f"{server}/postgres")
+    try:
+        await connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+    finally:
+        await connection.close()
+
+
+def told_again(client: Client) -> list[str]:
+    """Repeat every write under its key; return the keys whose answer is another than the first."""
+    return [
+        key
+        for key, (path, body, answer) in client.told.items()
+        if answer.status_code != 202 and client.send(key, path, body).content != answer.content
+    ]
+
+
+def await_applied(client: Client) -> None:
+    """Wait until what was accepted for later is applied."""
+    end_s = time.monotonic() + 60
+    for _, _, answer in client.told.values():
+        if answer.status_code != 202:
+            continue
+        where = f"{client.url}{answer.headers['Location']}"
+        while (found := httpx.get(where, timeout=10, trust_env=False).json()).get("status") != "applied":
+            assert time.monotonic() < end_s, found
+            time.sleep(0.1)
+
+
+def test_nothing_accepted_is_lost_with_the_database(shop: Shop, tmp_path: Path) -> None:
+    url, file, run = shop.database_url, tmp_path / "stock.dump", uuid.uuid4().hex[:8]
+    before = Client(shop.urls[0], f"before-{run}")
+    before.write_of_all_kinds()
+    run_apart(back_up(url, file))
+    after = Client(shop.urls[1], f"after-{run}")
+    sku = after.write_of_all_kinds()
+    before.post("/adjustments", {**before.told[f"before-{run}-3"][1], "delta": 1})  # type: ignore[dict-item]
+    was = run_apart(content(url))
+
+    run_apart(destroy(url))
+    after.queue(sku)
+    restored = run_apart(restore(url, file, shop.stack.bootstrap))
+
+    assert (restored.old, restored.statements > 40) == (None, True)
+    await_applied(after)
+    assert told_again(before) == told_again(after) == []
+    assert run_apart(violations(url)) == {}
+    found = run_apart(content(url))
+    for table, rows in was.items():
+        grown = {"ledger": 2, "answers": 2, "operations": 2}.get(table, 0)
+        assert len(found[table]) == len(rows) + grown, table
+        if table != "stock_levels":
+            assert set(rows) <= set(found[table]), table
+
+    # Once more from the same backup: through both lives of the database, and over one that is still there.
+    again = run_apart(restore(url, file, shop.stack.bootstrap))
+
+    assert again.old is not None
+    assert run_apart(content(url)) == found
+    assert run_apart(violations(url)) == {}
 
 
 def test_what_was_accepted_survives_kills_of_everything(shop: Shop) -> None:

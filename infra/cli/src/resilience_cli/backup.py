@@ -1,4 +1,7 @@
-"""Backups of the stock database: one file with its checksum, proved by restoring it before it counts as one."""
+"""Backups of the stock database: one file with its checksum, proved by restoring it before it counts as one.
+
+A restore brings it up to date by replaying the log of writes.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 import asyncpg
 
 from .errors import StackError
+from .replay import Replay
 from .stack.postgresql import binary
 
 CONNECT_S = 5.0
@@ -65,14 +69,30 @@ async def back_up(url: str, file: Path) -> Proof:
     return Proof(file, digest, found)
 
 
-async def restore(url: str, file: Path) -> tuple[Proof, str]:
-    """Replace a database by a backup; return what it holds and the name that the old database has now.
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What the backup held; the name that the old database has now, if there was one; statements replayed onto it."""
 
-    The backup is restored beside the database first; only when its books balance do the two change names. Clients are
-    disconnected for that moment.
+    proof: Proof
+    old: str | None
+    statements: int
+
+
+async def restore(url: str, file: Path, bootstrap: str | None) -> Restored:
+    """Replace a database by a backup and by what was written since.
+
+    The backup is restored beside the database and brought up to date from Kafka; then the old database is closed,
+    what came in meanwhile follows, and once the books balance the new one takes the name. Clients are without a
+    database for that moment.
+
+    Args:
+        url: of the database; it need not exist.
+        file: written by `back_up`.
+        bootstrap: Kafka's address; None to go back to the time of the backup.
 
     Raises:
-        StackError: the file is not what its checksum says, or its books do not balance. Nothing is changed then.
+        StackError: the file is not what its checksum says, the log has a gap, or the books do not balance. Nothing
+            is changed then.
     """
     digest = check(file)
     name = _name(url)
@@ -82,14 +102,55 @@ async def restore(url: str, file: Path) -> tuple[Proof, str]:
         try:
             beside = _with_name(url, fresh)
             _run("pg_restore", beside, "--exit-on-error", "--single-transaction", "--no-owner", str(file))
-            rows = await _count(beside)
+            proof = Proof(file, digest, await _count(beside))
             await _check_books(beside)
+            old, statements = await _take_the_place(server, url, fresh, bootstrap)
         except BaseException:
-            await server.execute(f'DROP DATABASE "{fresh}" WITH (FORCE)')
+            await server.execute(f'DROP DATABASE IF EXISTS "{fresh}" WITH (FORCE)')
             raise
-        old = f"{name}_before_{datetime.now(UTC):%Y%m%dT%H%M%S}"
-        await _swap(server, name, old, fresh)
-    return Proof(file, digest, rows), old
+    return Restored(proof, old, statements)
+
+
+async def _take_the_place(
+    server: asyncpg.Connection, url: str, fresh: str, bootstrap: str | None
+) -> tuple[str | None, int]:
+    if bootstrap is None:
+        async with _set_aside(server, url) as old:
+            await server.execute(f'ALTER DATABASE "{fresh}" RENAME TO "{_name(url)}"')
+        return old, 0
+    async with _connected(_with_name(url, fresh)) as connection:
+        replay = Replay(connection, bootstrap)
+        async with replay:
+            await replay.catch_up()
+            async with _set_aside(server, url) as old:
+                await replay.catch_up()
+                if old:
+                    async with _connected(_with_name(url, old)) as former:
+                        await replay.take_over(former)
+                await replay.finish()
+                await _check_books(_with_name(url, fresh))
+                await connection.close()
+                await server.execute(f'ALTER DATABASE "{fresh}" RENAME TO "{_name(url)}"')
+    return old, replay.statements
+
+
+@asynccontextmanager
+async def _set_aside(server: asyncpg.Connection, url: str) -> AsyncIterator[str | None]:
+    """Close a database to its clients under another name, if there is one; give it back when the block raises."""
+    name = _name(url)
+    if not await server.fetchval("SELECT true FROM pg_database WHERE datname = $1", name):
+        yield None
+        return
+    old = f"{name}_before_{datetime.now(UTC):%Y%m%dT%H%M%S}"
+    await server.execute(f'ALTER DATABASE "{name}" WITH ALLOW_CONNECTIONS false')
+    await server.execute(_CUT, name)
+    await server.execute(f'ALTER DATABASE "{name}" RENAME TO "{old}"')
+    await server.execute(f'ALTER DATABASE "{old}" WITH ALLOW_CONNECTIONS true')
+    try:
+        yield old
+    except BaseException:
+        await server.execute(f'ALTER DATABASE "{old}" RENAME TO "{name}"')
+        raise
 
 
 def check(file: Path) -> str:
@@ -138,14 +199,6 @@ async def _check_books(url: str) -> None:
         wrong = await connection.fetchval(_BOOKS)
     if wrong:
         raise StackError(f"{wrong} stock levels are not the sum of their ledger", "take an earlier backup")
-
-
-async def _swap(server: asyncpg.Connection, name: str, old: str, fresh: str) -> None:
-    await server.execute(f'ALTER DATABASE "{name}" WITH ALLOW_CONNECTIONS false')
-    await server.execute(_CUT, name)
-    async with server.transaction():
-        await server.execute(f'ALTER DATABASE "{name}" RENAME TO "{old}"')
-        await server.execute(f'ALTER DATABASE "{fresh}" RENAME TO "{name}"')
 
 
 @asynccontextmanager

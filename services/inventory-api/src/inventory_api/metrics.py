@@ -8,6 +8,7 @@ from inventory_api.adapters.applier import Applier
 from inventory_api.adapters.auditing import Auditing
 from inventory_api.adapters.backlog import BacklogWatch
 from inventory_api.adapters.breakers import BreakerReports
+from inventory_api.adapters.redo import RedoRelay
 from inventory_api.adapters.relay import Relay
 from inventory_api.adapters.sql.schema import Schema
 from inventory_api.http.access import Door
@@ -64,6 +65,11 @@ OUTBOX_AGE = Metric(
 OUTBOX_PUBLISHED = Metric(
     "inventory_outbox_published_total", Kind.COUNTER, "Records published from the outbox."
 )
+REDO_AGE = Metric(
+    "inventory_redo_age_seconds",
+    Kind.GAUGE,
+    "Age of the oldest write that a restore could not bring back yet; -1 where another replica publishes.",
+)
 AUDIT_VIOLATIONS = Metric(
     "inventory_audit_violations",
     Kind.GAUGE,
@@ -107,6 +113,7 @@ METRICS = (
     COMMANDS_AGE,
     OUTBOX_AGE,
     OUTBOX_PUBLISHED,
+    REDO_AGE,
     AUDIT_VIOLATIONS,
     REPORTS_DROPPED,
     REFUSED,
@@ -144,6 +151,7 @@ def watch(
     applier: Applier,
     backlog: BacklogWatch,
     relay: Relay,
+    redo: RedoRelay,
     auditing: Auditing,
     reports: BreakerReports,
     queue: PublishQueue,
@@ -189,6 +197,7 @@ def watch(
     metrics.watch(COMMANDS_WAITING, waiting)
     metrics.watch(COMMANDS_AGE, lambda: -1 if (age_s := backlog.age_s()) is None else age_s)
     metrics.watch(OUTBOX_AGE, lambda: -1 if (age_s := relay.age_s()) is None else age_s)
+    metrics.watch(REDO_AGE, lambda: -1 if (age_s := redo.age_s()) is None else age_s)
     metrics.watch(OUTBOX_PUBLISHED, lambda: relay.published)
     metrics.watch(AUDIT_VIOLATIONS, lambda: {(name,): n for name, n in auditing.violations.items()})
     metrics.watch(REPORTS_DROPPED, lambda: queue.dropped)

@@ -38,6 +38,8 @@ from .inventory_events import (
     LedgerRecorded,
     LowStock,
     PlaceStock,
+    RowsWritten,
+    RowWrite,
     StockState,
 )
 from .level import DecidedBy, Level, Version
@@ -101,6 +103,8 @@ __all__ = [
     "ProbeReport",
     "Recovery",
     "Resolution",
+    "RowWrite",
+    "RowsWritten",
     "Saved",
     "StockState",
     "Target",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .events import AdjustmentCommand, AuditRecorded, Event, HealthObserved, HoldSet, LevelChanged, LevelState
-from .inventory_events import BackInStock, CountCommand, LedgerRecorded, LowStock, StockState
+from .inventory_events import BackInStock, CountCommand, LedgerRecorded, LowStock, RowsWritten, StockState
 
 EVENTS: tuple[type[Event], ...] = (
     HealthObserved,
@@ -17,4 +17,5 @@ EVENTS: tuple[type[Event], ...] = (
     LedgerRecorded,
     LowStock,
     BackInStock,
+    RowsWritten,
 )

@@ -153,3 +153,42 @@ class CountCommand(Event):
     @property
     def time(self) -> datetime:
         return self.accepted_at
+
+
+class RowWrite(Part):
+    """Rows of one table as one statement left them."""
+
+    id: int = Field(ge=1, description="grows with each statement; rows of the same identity have its order")
+    table: str = Field(min_length=1, max_length=63)
+    rows_json: str = Field(min_length=2, description="a JSON array of rows, as PostgreSQL wrote it")
+
+
+class RowsWritten(Event):
+    """What transactions of the inventory left in its tables: the log that a restored backup is brought up to date by.
+
+    For inventory-api's own database and nobody else. A group is complete when its last record is there; each
+    transaction is in one group as a whole.
+    """
+
+    type: ClassVar[str] = "retail.inventory.rows.written.v1"
+    topic: ClassVar[Topic] = Topic.WRITES
+
+    lineage: str = Field(
+        min_length=1, max_length=64, description="of the database and of what is restored from it"
+    )
+    begins: bool = Field(description="whether a group begins with this record")
+    ends: bool = Field(description="whether the group is complete with it")
+    writes: tuple[RowWrite, ...] = Field(min_length=1)
+    read_at: Time
+
+    @property
+    def event_id(self) -> str:
+        return f"{self.lineage}/{self.writes[0].id}"
+
+    @property
+    def key(self) -> str:
+        return self.lineage
+
+    @property
+    def time(self) -> datetime:
+        return self.read_at

@@ -18,6 +18,7 @@ class Topic(StrEnum):
     COMMANDS = "inventory.commands.v1"
     STOCK = "inventory.stock.v1"
     CHANGES = "inventory.changes.v1"
+    WRITES = "inventory.writes.v1"
 
 
 def dead_letter_topic(topic: str) -> str:

@@ -41,21 +41,28 @@ def backup(
 def restore(
     file: Annotated[Path, typer.Argument(help="A file that `resilience backup` wrote.")],
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    replay: Annotated[
+        bool,
+        typer.Option(help="Bring it up to date from Kafka; --no-replay goes back to the time of the backup."),
+    ] = True,
     as_json: AsJson = False,
 ) -> None:
-    """Replace the stock database by a backup. The old one stays beside it under another name.
+    """Replace the stock database by a backup and by what was written since. The old one stays under another name.
 
-    inventory-api may run on: it is disconnected for a moment, and applies again from Kafka the commands that were
-    accepted after the backup while PostgreSQL was away.
+    What was written comes from Kafka (inventory.writes.v1), and from the old database what it had not published yet.
+    inventory-api may run on: it is without a database for a moment, and applies the commands that were accepted
+    while PostgreSQL was away.
     """
     if not yes:
         typer.confirm("Replace the stock database?", abort=True, err=as_json)
-    proof, old = run_apart(put_back(_url(), file))
+    done = run_apart(put_back(_url(), file, find_target().bootstrap if replay else None))
     if as_json:
-        print(json.dumps(_document(proof) | {"old": old}))
+        print(json.dumps(_document(done.proof) | {"statements": done.statements, "old": done.old}))
         return
-    _show(proof)
-    out.print(f"The database that was there is now {escape(old)}", soft_wrap=True)
+    _show(done.proof)
+    out.print(f"Replayed {done.statements:,} statements written since")
+    if done.old:
+        out.print(f"The database that was there is now {escape(done.old)}", soft_wrap=True)
 
 
 def _document(proof: Proof) -> dict[str, Any]:
