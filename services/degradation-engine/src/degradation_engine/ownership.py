@@ -70,8 +70,9 @@ class Ownership:
     def replace(self, numbers: Iterable[int], shelf: Shelf) -> None:
         """Own exactly these, each anew from what is stored: another worker may have had it in between."""
         self._partitions = {number: self._build(number) for number in sorted(numbers)}
+        holds = self._holds(self._clock.now())
         for partition in self._partitions.values():
-            partition.restore(shelf)
+            partition.restore(shelf, holds)
         log.info("partitions taken over", partitions=sorted(self._partitions), scopes=len(self._levels()))
 
     async def release(self) -> None:
@@ -106,7 +107,9 @@ class Ownership:
             for number, partition in list(self._partitions.items()):
                 wall = now if caught_up(number) else None
                 ticking.create_task(self._tick(partition, holds, wall))
-                await asyncio.sleep(0)  # an event that has come meanwhile waits for one partition, not for all
+                await asyncio.sleep(
+                    0
+                )  # an event that has come meanwhile waits for one partition, not for all
 
     async def _tick(
         self, partition: Partition, holds: Mapping[str, HoldSet] | None, wall: datetime | None

@@ -74,14 +74,27 @@ class Partition:
         self._evaluation = metrics.histogram(rows.EVALUATION)
         self._partition_count = number + 1
         self._gone_out: dict[str, Version] = {}
+        self._held_before: dict[str, tuple[datetime, HoldSet]] = {}
         self._log_time: datetime | None = None
 
-    def restore(self, shelf: Shelf) -> None:
-        """Take over what earlier workers left for this partition."""
+    def restore(self, shelf: Shelf, holds: Mapping[str, HoldSet] | None = None) -> None:
+        """Take over what earlier workers left for this partition.
+
+        A hold that one of them announced before it was killed, and did not come to store, is put on again as of the
+        same moment, so that the same announcement comes of it.
+
+        Args:
+            shelf: what they left.
+            holds: the holds on levels in force, by scope; None when they are not known now.
+        """
         self._partition_count = shelf.partition_count
         for scope in self._own(shelf.states):
             self._engine.restore(shelf.states[scope])
-            self._gone_out[scope] = shelf.versions.get(scope, self._engine.version(scope))
+            stored = self._engine.version(scope)
+            self._gone_out[scope] = shelf.versions.get(scope, stored)
+            held, hold = shelf.held.get(scope), (holds or {}).get(scope)
+            if held and hold and held.hold_id == hold.hold_id and stored < self._gone_out[scope]:
+                self._held_before[scope] = held.observed_at, hold
         for scope in self._own(shelf.orphans):
             self._engine.succeed(shelf.orphans[scope], self._clock.now())
             self._metrics.counter(rows.LOST_STATES).inc()
@@ -116,9 +129,11 @@ class Partition:
         if now is None:
             return
         if wall:
+            for scope in list(self._held_before):
+                self._hold_as_before(scope)
             self._outrun()
         if holds is not None:
-            self._announce(self._engine.hold_only(holds, now))
+            self._announce(self._engine.hold_only(self._without_held_before(holds), now))
         self._announce_of_time(self._engine.tick(now))
         await self._outbox.deliver_all()
 
@@ -141,6 +156,13 @@ class Partition:
         self._gone_out = {}
         self._outbox.at_least({})
 
+    def _hold_as_before(self, scope: str) -> None:
+        moment, hold = self._held_before.pop(scope)
+        self._announce(self._engine.hold(hold, moment))
+
+    def _without_held_before(self, holds: Mapping[str, HoldSet]) -> Mapping[str, HoldSet]:
+        return {scope: hold for scope, hold in holds.items() if scope not in self._held_before}
+
     def _take_at_a_stroke(self, records: Sequence[Record], told: set[str]) -> list[Bad]:
         """Take some events; `told` comes to hold the scopes of which there is news."""
         bad: list[Bad] = []
@@ -157,6 +179,8 @@ class Partition:
     def _take(self, record: Record, report: Report, latest: datetime, *, timed: bool) -> bool:
         """Take one event and say whether there is news of its scope. Its time is `latest` at the latest."""
         now = min(datetime.fromtimestamp(max(0, record.timestamp) / SECOND_MS, UTC), latest)
+        if report.scope in self._held_before and self._held_before[report.scope][0] < now:
+            self._hold_as_before(report.scope)
         began_s = time.perf_counter()
         announced = self._observe(report, now)
         if timed:

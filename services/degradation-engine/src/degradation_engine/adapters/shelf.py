@@ -6,7 +6,9 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import lru_cache
+from typing import NamedTuple
 
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
@@ -27,6 +29,13 @@ SIGN_BIT = 0x7FFFFFFF
 REMEMBERED_KEYS = 32_768
 
 
+class Held(NamedTuple):
+    """The hold that a published level was under."""
+
+    hold_id: str
+    observed_at: datetime
+
+
 @dataclass(slots=True)
 class Shelf:
     """What was left behind.
@@ -36,6 +45,7 @@ class Shelf:
         states: readable states, by scope.
         versions: versions published last, by scope.
         orphans: levels published last of scopes without a state.
+        held: which hold each level published last was under, and as of when, by scope.
         starts: offset of the first event not acknowledged, by partition.
     """
 
@@ -43,7 +53,20 @@ class Shelf:
     states: dict[str, bytes] = field(default_factory=dict)
     versions: dict[str, Version] = field(default_factory=dict)
     orphans: dict[str, LevelState] = field(default_factory=dict)
+    held: dict[str, Held] = field(default_factory=dict)
     starts: dict[int, int] = field(default_factory=dict)
+
+    def put_level(self, published: LevelState) -> None:
+        """Note a level that was published, unless a newer one is noted."""
+        scope, version = published.scope, published.version.ordered()
+        if version < self.versions.get(scope, version):
+            return
+        self.versions[scope] = version
+        self.held.pop(scope, None)
+        if published.hold is not None:
+            self.held[scope] = Held(published.hold.hold_id, published.observed_at)
+        if scope not in self.states:
+            self.orphans[scope] = published
 
     def partition_of(self, key: bytes) -> int:
         """Return the partition that a key belongs to: Kafka's default partitioner."""
@@ -155,11 +178,5 @@ def _shelve_level(shelf: Shelf, record: ConsumerRecord) -> None:
         event = decode(record.value, record.headers).event
     except CodecError:
         return  # a tombstone, or not ours: it says nothing of a level
-    if not isinstance(event, LevelState):
-        return
-    version = event.version.ordered()
-    if version < shelf.versions.get(event.scope, version):
-        return
-    shelf.versions[event.scope] = version
-    if event.scope not in shelf.states:
-        shelf.orphans[event.scope] = event
+    if isinstance(event, LevelState):
+        shelf.put_level(event)
