@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -12,8 +13,9 @@ from typing import Any
 import pytest
 import typer
 
+from resilience_cli.backup import Proof
 from resilience_cli.console import Exit
-from resilience_cli.main import app
+from resilience_cli.main import app, run
 from tests.cli.command import RESILIENCE, Command
 
 GUIDE = Path(__file__).parents[2] / "docs/guide/operations.md"
@@ -76,6 +78,21 @@ def test_a_command_ends_with_the_code_of_what_came_of_it(
     words: tuple[str, ...], code: Exit, tmp_path: Path
 ) -> None:
     assert Command(tmp_path / "none").call(*words).code == code
+
+
+def test_a_backup_as_a_document(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def proved(_url: str, file: Path) -> Proof:
+        return Proof(file, "5ha", {"stock": 3})
+
+    monkeypatch.setattr("resilience_cli.commands.backup.back_up", proved)
+    monkeypatch.setenv("DATABASE_URL", "postgresql://nobody@nowhere/none")
+
+    code = run(["backup", str(tmp_path / "a.dump"), "--json"])
+
+    document = json.loads(capsys.readouterr().out)
+    assert (code, document) == (0, {"file": str(tmp_path / "a.dump"), "sha256": "5ha", "rows": {"stock": 3}})
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,8 @@ from random import Random
 
 import pytest
 from aiokafka import ConsumerRecord
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from degradation_engine import metrics as rows
 from degradation_engine.adapters.shelf import Shelf, partition_of
@@ -31,6 +33,8 @@ from resilience_runtime.bus import Headers, PublishError
 from resilience_runtime.clock import ManualClock
 from resilience_runtime.memory import MemoryBus
 from resilience_runtime.metrics import build_registry
+from resilience_runtime.otel import OtelTracing
+from resilience_runtime.tracing import Tracing
 from tests.contracts.states import level_changed
 from tests.degradation_engine.records import stored
 from tests.degradation_engine.shop import POLICY, START, Shop, at, level_hold, report
@@ -52,12 +56,24 @@ def message(
 class Bench:
     """A partition under a clock that stands at `START` plus some seconds."""
 
-    def __init__(self, bus: MemoryBus | None = None, clock: ManualClock | None = None) -> None:
+    def __init__(
+        self,
+        bus: MemoryBus | None = None,
+        clock: ManualClock | None = None,
+        tracing: Tracing | None = None,
+    ) -> None:
         self.clock = clock or ManualClock(START, jump=True)
         self.bus = bus or MemoryBus(clock=self.clock)
         self.metrics = build_registry(rows.TABLE)
         self.partition = Partition(
-            0, POLICY, self.bus, SOURCE, clock=self.clock, random=Random(1), metrics=self.metrics
+            0,
+            POLICY,
+            self.bus,
+            SOURCE,
+            clock=self.clock,
+            random=Random(1),
+            metrics=self.metrics,
+            tracing=tracing,
         )
 
     async def take(self, *events: HealthObserved) -> None:
@@ -81,10 +97,7 @@ class Bench:
             scope = (record.key or b"").decode()
             shelf.states[scope] = readable(scope, record.value or b"")
         for state in self.states():
-            version = state.version.ordered()
-            shelf.versions[state.scope] = max(version, shelf.versions.get(state.scope, version))
-            if state.scope not in shelf.states:
-                shelf.orphans[state.scope] = state
+            shelf.put_level(state)
         return shelf
 
 
@@ -350,6 +363,25 @@ async def test_a_trace_leaves_what_is_said_and_stored_as_it_is() -> None:
         told, same = plain.bus.records(topic), traced.bus.records(topic)
         assert [record.value for record in told] == [record.value for record in same] != []
         assert all(name != "ce_traceparent" for record in told for name, _ in record.headers)
+
+
+async def test_a_change_that_no_event_caused_begins_a_trace_and_a_heartbeat_none() -> None:
+    exporter = InMemorySpanExporter()
+    bench = Bench(tracing=OtelTracing("degradation-engine", "e1", SimpleSpanProcessor(exporter)))
+    await bench.take(*outage()[:-1])
+    exporter.clear()
+
+    await bench.clock.sleep(40)
+    await bench.partition.tick({}, wall=bench.clock.now())
+    spans_of_heartbeats = exporter.get_finished_spans()
+    await bench.partition.tick({"default": level_hold(Level.LIMITED, 0)}, wall=bench.clock.now())
+
+    change = bench.bus.records(Topic.LEVEL_CHANGES)[-1]
+    (span,) = exporter.get_finished_spans()
+    assert spans_of_heartbeats == ()
+    assert (span.name, span.parent) == ("tick", None)
+    assert span.context is not None
+    assert f"{span.context.trace_id:032x}" in str(decode(change.value, change.headers).traceparent)
 
 
 def _last(bus: MemoryBus, topic: Topic) -> tuple[bytes | None, Headers]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 import time
@@ -25,10 +26,12 @@ from resilience_runtime import (
     configure_logging,
     current_trace_id,
     current_traceparent,
+    finishing,
     start_tracing,
     traceparent_of,
 )
 from resilience_runtime.otel import OtelTracing
+from resilience_runtime.tracing import CLOSE_S
 from tests.fixtures.collector import Collector
 
 TRACE, SPAN = "a" * 32, "b" * 16
@@ -121,6 +124,20 @@ def test_spans_reach_a_collector_over_otlp(monkeypatch: pytest.MonkeyPatch) -> N
     (span,) = collector.spans
     assert (span.service, span.name, span.trace_id, span.parent_id) == ("some-service", "work", TRACE, SPAN)
     assert inside == f"00-{TRACE}-{span.span_id}-01"
+
+
+async def test_a_collector_that_is_away_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as deaf:  # takes connections and never answers
+        monkeypatch.setenv("OTEL_TRACES_EXPORTER", "otlp")
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{deaf.getsockname()[1]}")
+        tracing = start_tracing(TraceSettings(), "some-service", "one")
+        began_s = time.monotonic()
+
+        async with finishing(tracing):
+            with tracing.span("work"):
+                pass
+
+        assert time.monotonic() - began_s < CLOSE_S + 1
 
 
 async def test_a_request_goes_on_with_its_callers_trace(

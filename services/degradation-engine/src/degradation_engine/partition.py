@@ -133,7 +133,7 @@ class Partition:
                 self._hold_as_before(scope)
             self._outrun()
         if holds is not None:
-            self._announce(self._engine.hold_only(self._without_held_before(holds), now))
+            self._announce_of_time(self._engine.hold_only(self._without_held_before(holds), now))
         self._announce_of_time(self._engine.tick(now))
         await self._outbox.deliver_all()
 

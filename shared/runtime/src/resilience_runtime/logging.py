@@ -12,7 +12,7 @@ import structlog
 from .settings import LogFormat, LogLevel
 from .trace_context import current_trace_id
 
-QUIETED = ("aiokafka", "resilience_runtime.kafka")
+QUIETED = ("aiokafka", "resilience_runtime.kafka", "opentelemetry")
 WINDOW_S = 10.0
 LINES_PER_WINDOW = 3
 MAX_KEYS = 500
@@ -21,7 +21,8 @@ MAX_KEYS = 500
 class RateLimit(logging.Filter):
     """Lets the first few records of a kind through in each window, and says later how many it held back.
 
-    A kind is a logger and its message without arguments; while a broker is away, aiokafka writes 35 a second.
+    A kind is a logger and its message without arguments; while a broker is away, aiokafka writes 35 a second; a
+    collector of traces that is away is told of with every batch.
     """
 
     def __init__(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractContextManager, asynccontextmanager
 from enum import StrEnum
@@ -13,6 +14,7 @@ from .settings import TraceExporter, TraceSettings
 from .trace_context import well_formed, within
 
 Application = Callable[..., Any]
+CLOSE_S = 2.0
 
 
 class SpanKind(StrEnum):
@@ -48,7 +50,7 @@ class Tracing(Protocol):
         ...
 
     def close(self) -> None:
-        """Send what is not sent yet, for a few seconds at most."""
+        """Send what is not sent yet. Blocks, for as long as the SDK tries."""
         ...
 
 
@@ -89,8 +91,10 @@ def start_tracing(settings: TraceSettings, service: str, instance: str) -> Traci
 
 @asynccontextmanager
 async def finishing(tracing: Tracing) -> AsyncIterator[None]:
-    """Send, at the end of a block, what is not sent yet; the loop goes on meanwhile."""
+    """Send, at the end of a block, what is not sent yet, for two seconds at most; the loop goes on meanwhile."""
     try:
         yield
     finally:
-        await asyncio.to_thread(tracing.close)
+        closing = threading.Thread(target=tracing.close, name="tracing closes", daemon=True)
+        closing.start()
+        await asyncio.to_thread(closing.join, CLOSE_S)

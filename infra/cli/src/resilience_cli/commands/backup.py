@@ -18,7 +18,6 @@ from resilience_cli.errors import StackError
 from resilience_cli.stack import Place, PostgreSQL, run_apart
 from resilience_cli.target import find_target, stack_root
 
-
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document, for programs.")]
 
 
