@@ -59,3 +59,25 @@ def test_every_body_has_an_example_that_its_schema_takes(document: dict[str, Any
             jsonschema.validate(content["example"], schema, jsonschema.Draft202012Validator)
 
     assert seen == {at for at in EXAMPLES if at in operations(document)}
+
+
+def test_every_answer_has_an_example_that_its_schema_takes(document: dict[str, Any]) -> None:
+    shown = 0
+    for at, operation in operations(document).items():
+        for status, response in operation["responses"].items():
+            for media, content in response.get("content", {}).items():
+                if not media.endswith("json") or not content.get("schema"):
+                    continue
+                schema = {**content["schema"], "components": document["components"]}
+                jsonschema.validate(
+                    content["example"],
+                    schema,
+                    jsonschema.Draft202012Validator,
+                    format_checker=jsonschema.FormatChecker(),
+                )
+                assert not media.startswith("application/problem") or content["example"]["status"] == int(
+                    status.replace("XX", "00")
+                ), at
+                shown += status.startswith("2")
+
+    assert shown >= 30

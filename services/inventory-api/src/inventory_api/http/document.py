@@ -1,4 +1,4 @@
-"""The OpenAPI document beyond what the routes say themselves: keys and their scopes, refusals, examples of bodies."""
+"""The OpenAPI document beyond what the routes say themselves: keys and their scopes, refusals, examples."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Any
 from fastapi import FastAPI
 
 from inventory_api.domain.access import GUARDED, needed_scope
+
+from .response_examples import example_of
 
 Json = dict[str, Any]
 
@@ -84,6 +86,7 @@ def _complete(document: Json) -> None:
                 problem = {"schema": {"$ref": "#/components/schemas/ProblemOut"}}
                 content = {"application/problem+json": problem}
                 operation["responses"][str(status)] = {"description": description, "content": content}
+        _add_answers(operation, document["components"]["schemas"])
 
 
 def _operations(document: Json) -> Iterator[tuple[str, str, Json]]:
@@ -95,3 +98,14 @@ def _operations(document: Json) -> Iterator[tuple[str, str, Json]]:
 def _add_example(operation: Json, example: Json | None) -> None:
     if example is not None:
         operation["requestBody"]["content"]["application/json"]["example"] = example
+
+
+def _add_answers(operation: Json, schemas: Json) -> None:
+    for status, response in operation["responses"].items():
+        for media, content in response.get("content", {}).items():
+            if not media.endswith("json") or not content.get("schema") or "example" in content:
+                continue
+            example = example_of(content["schema"], schemas)
+            if media == "application/problem+json":
+                example |= {"status": int(status.replace("XX", "00")), "detail": response["description"]}
+            content["example"] = example
