@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import quote
 
 import pytest
 from axe_playwright_python.async_playwright import Axe  # type: ignore[import-untyped]
@@ -377,6 +378,30 @@ async def test_text_from_events_is_text_and_the_policy_stops_the_rest(page: Page
         )
         assert blocked == ["img-src", "script-src-attr", "script-src-elem"]
         assert await page.evaluate("window.hit") is None
+
+
+async def test_names_in_an_address_or_of_a_scope_are_text(page: Page, tmp_path: Path) -> None:
+    bus = MemoryBus()
+    async with console(tmp_path, bus=bus) as replica:
+        await tell(bus, state(Level.MINIMAL, 9, DOWN).model_copy(update={"scope": EVIL}))
+        for address in ("/?scope={}", "/hold?scope={}&target=level", "/hold?scope=default&target={}"):
+            await page.goto(replica.url + address.format(quote(EVIL)))
+            await expect(page.locator("#main, .notice, pre, body").first).to_be_visible()
+
+            assert await page.locator("img, script:not([src])").count() == 0
+            assert await page.evaluate("window.hit") is None
+
+
+async def test_on_a_phone_what_is_broken_comes_first(page: Page, tmp_path: Path) -> None:
+    async with console(tmp_path) as replica:
+        await page.set_viewport_size({"width": 360, "height": 740})
+        await page.goto(replica.url)
+        await is_live(page)
+
+        first = await page.evaluate("""() => [...document.querySelectorAll(".tile")]
+            .sort((a, b) => a.getBoundingClientRect().top - b.getBoundingClientRect().top)[0]
+            .querySelector("h3").innerText""")
+        assert first == OUT
 
 
 async def test_another_page_neither_frames_the_console_nor_sends_its_form(page: Page, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from importlib import resources
 from itertools import groupby
 from pathlib import Path
@@ -63,8 +64,12 @@ class Tile:
     breakers: list[tuple[BreakerState, int]]
 
 
+@cache
 def console_environment() -> Environment:
-    """Return the templates, every value of which is escaped."""
+    """Return the templates, every value of which is escaped.
+
+    They are compiled here, once: it takes longer than many views, and the first reader would wait for it.
+    """
     environment = Environment(
         loader=PackageLoader("flag_service", "console/templates"),
         autoescape=select_autoescape(default=True),
@@ -79,6 +84,8 @@ def console_environment() -> Environment:
         "words": lambda name: str(name).replace("_", " "),
         "after_dot": lambda key: key.partition(".")[2] or key,
     }
+    for name in environment.list_templates():
+        environment.get_template(name)
     return environment
 
 
