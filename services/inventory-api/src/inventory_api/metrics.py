@@ -23,7 +23,7 @@ REQUESTS = Metric(
     Kind.HISTOGRAM,
     "Time to answer a request.",
     ("method", "route", "status"),
-    (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5),
+    (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.3, 0.5, 1.0, 2.5),
 )
 LEVEL = Metric("inventory_level_rank", Kind.GAUGE, "Level in force: 0 OPTIMAL to 4 EMERGENCY; -1 unknown.")
 FEED_AGE = Metric(
