@@ -10,7 +10,7 @@ from typing import Any, Final
 import httpx
 
 from resilience_contracts import Because, FeatureState, Level, Policy, Resolution, resolve
-from tests.e2e.shop import LOCATION, PNG, Shop
+from tests.e2e.shop import LOCATION, PNG, Shop, until
 
 ENABLED, FALLBACK, DISABLED = FeatureState.ENABLED, FeatureState.FALLBACK, FeatureState.DISABLED
 SKU, LIKE, LOW = "BEHAVE-TEE", "BEHAVE-TEE-LONG", "BEHAVE-LOW"
@@ -72,7 +72,7 @@ def prepare(shop: Shop) -> None:
     asking = Asking(shop, "preparation", Resolution(ENABLED, Because.LEVEL, ""))
     for sku, reorder_point in ((SKU, 0), (LIKE, 0), (LOW, 5)):
         body = {"sku": sku, "name": f"Behave {sku}", "category": "behave", "reorder_point": reorder_point}
-        assert asking.post("/skus", body).status_code in {201, 409}
+        until("a SKU", lambda body=body: asking.post("/skus", body).status_code in {201, 409} or None)  # type: ignore[misc]
     for sku, quantity in ((SKU, STOCK), (LIKE, 50), (LOW, 1)):
         body = {"sku": sku, "location": LOCATION, "delta": quantity, "reason": "RECEIPT"}
         assert shop.post("/v1/adjustments", body, f"behave-{sku}").is_success
