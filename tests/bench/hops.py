@@ -8,7 +8,6 @@ and View). Bound: p99 at most twice the floor's, in one run, on one broker.
 from __future__ import annotations
 
 import asyncio
-import gc
 import json
 import statistics
 import sys
@@ -37,6 +36,7 @@ from resilience_contracts import (
     encode,
 )
 from resilience_runtime import Message, ReplicaReader
+from resilience_runtime.lifecycle import collect_seldom
 from tests.fixtures.stack import RunningStack, running_stack
 
 EVENTS = 1500
@@ -209,9 +209,8 @@ def report(hops: list[Hops]) -> bool:
 
 
 def main() -> int:
-    """Run both ways on one private broker, as a service runs: without collections of what is imported."""
-    gc.collect()
-    gc.freeze()
+    """Run both ways on one private broker, collecting garbage as a service does."""
+    collect_seldom()
     with (
         tempfile.TemporaryDirectory() as directory,
         running_stack(Path(directory), parts=("kafka", "degradation-engine")) as stack,
