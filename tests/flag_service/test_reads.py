@@ -72,9 +72,9 @@ async def test_a_reader_who_has_the_body_is_told_so_until_it_changes(
 
 
 async def test_history_lists_changes_newest_first(replica: Replica, bus: MemoryBus) -> None:
-    for counter in (2, 3):
+    for counter, level in ((2, "MINIMAL"), (3, "LIMITED")):
         version = VersionPart(epoch=1, counter=counter)
-        await tell(bus, level_changed().model_copy(update={"version": version}))
+        await tell(bus, level_changed().model_copy(update={"version": version, "to_level": level}))
 
     async def both() -> list[int]:
         changes = (await replica.client.get("/v1/levels/default/history")).json()["changes"]
