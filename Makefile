@@ -5,8 +5,9 @@ BIN := .venv/bin
 PACKAGES := $(wildcard shared/* services/* infra/cli)
 EDITABLE := $(addprefix -e ,$(PACKAGES))
 SOURCES := $(addsuffix /pyproject.toml,$(PACKAGES))
+SPREAD := --dist loadgroup --no-loadscope-reorder
 
-.PHONY: help run test test-compose check lint type contracts lock bench clean
+.PHONY: help run test test-operations test-compose check lint type contracts lock bench clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -14,8 +15,11 @@ help: ## Show this list
 run: .venv/stack.stamp ## Start everything on loopback with demo data (Ctrl-C stops it)
 	@$(BIN)/resilience up
 
-test: .venv/dev.stamp ## Run the whole suite, real services included
-	@$(BIN)/python -m pytest -n 3 --dist loadgroup --no-loadscope-reorder $(ARGS)
+test: .venv/dev.stamp ## Run the suite, real services included (some 11 minutes on two cores)
+	@$(BIN)/python -m pytest -n 3 $(SPREAD) -m "not operations" $(ARGS)
+
+test-operations: .venv/dev.stamp ## Console in a browser, alerts by real faults, every command of the runbooks (some 6 minutes)
+	@$(BIN)/python -m pytest -n 2 $(SPREAD) -m operations $(ARGS)
 
 test-compose: .venv/dev.stamp ## Build docker-compose.yml, start it, prove it by `resilience smoke` and tests/compose, take it down
 	@infra/compose-smoke

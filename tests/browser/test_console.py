@@ -23,7 +23,7 @@ from tests.flag_service.running import READ_KEY, WRITE_KEY, Replica, running, te
 
 expect.set_options(timeout=20_000)  # a busy machine is slow, not wrong
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.operations, pytest.mark.asyncio(loop_scope="module")]
 
 ASSISTANT = "integrations.ai_assistant"
 REASON = "the assistant invents prices"

@@ -15,7 +15,7 @@ from tests.browser.cut import relayed
 from tests.contracts.states import level_state
 from tests.flag_service.running import READ_KEY, Replica, running, tell, until
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.operations, pytest.mark.asyncio(loop_scope="module")]
 
 LISTEN = """(url) => {
     window.seen = [];

@@ -12,7 +12,7 @@ from tests.e2e.shop import Shop, until
 from tests.fixtures.prometheus import Prometheus, running_prometheus
 from tests.fixtures.stack import RunningStack
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.operations, pytest.mark.timeout(300)]
 
 SERVICES = ("inventory-api", "flag-service", "health-monitor", "degradation-engine")
 WAIT_S = 60

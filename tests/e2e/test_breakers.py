@@ -30,8 +30,9 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 POOL = 8
 """Connections of one replica: four writers, four readers (`Settings`)."""
 TRIPPED = {BreakerState.OPEN, BreakerState.HALF_OPEN}
-DEAD = 4
-"""Connections of callers that gave up in the freeze, which the server has not noticed yet."""
+DEAD = 8
+"""Connections that were given up in the freeze and that the server has not noticed yet: of four slots with a call under
+way, and of the four duties for which replicas elect one of them."""
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from tests.e2e.shop import Shop
 from tests.e2e.test_outages import both_at
 from tests.fixtures.stack import RunningStack
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.operations, pytest.mark.timeout(300)]
 
 PAGES = sorted(Path("docs/runbooks").glob("*.md"))
 BLOCK = re.compile(r"^```bash\n(.*?)^```", re.MULTILINE | re.DOTALL)
