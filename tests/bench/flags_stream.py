@@ -31,6 +31,8 @@ from tests.flag_service.processes import Flags, World
 
 CLIENTS, CHANGES, SILENT_SHARE = 5_000, 20, 0.01
 RSS_BOUND_MB, P99_BOUND_S = 400.0, 1.0
+DROPPED_WITHIN_S = 45.0
+"""So long those who never read may stay while changes go on: their buffers fill, and then they have ten seconds."""
 MARKER = "bench change {:06d}"
 MB = 1024 * 1024
 CROWD = str(Path(__file__).with_name("stream_crowd.py"))
@@ -135,8 +137,10 @@ async def serving(bootstrap: str, directory: Path, clients: int) -> AsyncIterato
         yield world, flags
 
 
-async def service(bootstrap: str, directory: Path, clients: int, number: int) -> Found:
-    """Measure the service; some clients never read."""
+async def service(
+    bootstrap: str, directory: Path, clients: int, number: int, *, await_drop: bool = False
+) -> Found:
+    """Measure the service; some clients never read, and with `await_drop` changes go on until they are dropped."""
     async with serving(bootstrap, directory, clients) as (world, flags):
         process = psutil.Process(flags.process.pid)
         before_mb = process.memory_info().rss / MB
@@ -150,6 +154,11 @@ async def service(bootstrap: str, directory: Path, clients: int, number: int) ->
             taken, frame_bytes = await gathered.changes(number, change)
             rss_mb = process.memory_info().rss / MB
             left = await _silent_left(flags, clients)
+            deadline_s = time.monotonic() + (DROPPED_WITHIN_S if await_drop else 0)
+            while left and time.monotonic() < deadline_s:
+                more, _ = await gathered.changes(1, change)
+                taken += more
+                left = await _silent_left(flags, clients)
         return Found("flag-service", clients, taken, rss_mb, frame_bytes, left, before_mb)
 
 
@@ -182,9 +191,11 @@ async def floor(clients: int, number: int, frame_bytes: int) -> Found:
         await process.wait()
 
 
-async def measure(bootstrap: str, directory: Path, clients: int, number: int) -> tuple[Found, Found]:
+async def measure(
+    bootstrap: str, directory: Path, clients: int, number: int, *, await_drop: bool = False
+) -> tuple[Found, Found]:
     """Measure the service, then the floor with frames of the same size."""
-    ours = await service(bootstrap, directory, clients, number)
+    ours = await service(bootstrap, directory, clients, number, await_drop=await_drop)
     return ours, await floor(clients, number, ours.frame_bytes)
 
 
@@ -194,7 +205,7 @@ def main() -> int:
         running_stack(Path(place), parts=("kafka",)) as stack,
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
     ):
-        found = runner.run(measure(stack.bootstrap, Path(place), CLIENTS, CHANGES))
+        found = runner.run(measure(stack.bootstrap, Path(place), CLIENTS, CHANGES, await_drop=True))
     print(f"{'':<14} {'clients':>7} {'p50 ms':>7} {'p99 ms':>7} {'worst ms':>8} {'RSS MB':>7}")
     for one in found:
         worst_ms = max(one.latencies_s) * 1000
@@ -212,6 +223,10 @@ def main() -> int:
         faults.append(f"{ours.rss_mb:.0f} MB is above {RSS_BOUND_MB:.0f}")
     if ours.quantile_s(99) > P99_BOUND_S:
         faults.append(f"p99 of {ours.quantile_s(99):.2f} s is above {P99_BOUND_S:g}")
+    if ours.silent_left:
+        faults.append(
+            f"{ours.silent_left} of those that never read were not dropped in {DROPPED_WITHIN_S:g} s"
+        )
     RESULT.parent.mkdir(parents=True, exist_ok=True)
     figures = [asdict(one) | {"latencies_s": [one.quantile_s(50), one.quantile_s(99)]} for one in found]
     RESULT.write_text(json.dumps({"found": figures, "missed": faults}, indent=2), encoding="utf-8")

@@ -91,9 +91,9 @@ class Replica:
         return found
 
 
-async def until(condition: Callable[[], Any]) -> Any:
+async def until(condition: Callable[[], Any], within_s: float = WAIT_S) -> Any:
     """Return what a condition gives, once it gives something."""
-    async with asyncio.timeout(WAIT_S):
+    async with asyncio.timeout(within_s):
         while True:
             found = condition()
             found = await found if asyncio.iscoroutine(found) else found
