@@ -149,11 +149,11 @@ def test_thousands_of_scopes_fit_in_a_record_and_each_is_told_once() -> None:
     topic_bytes, record = 3 * 1024 * 1024, TypeAdapter(Progress)
     wanted = [
         replace(message(f"level:s-{number}"), body=f'{{"n":{number},"x":"{"y" * 1_500}"}}')
-        for number in range(3_000)
+        for number in range(6_000)
     ]
     progress, sent = Progress(), list[str]()
     progress = progress.offer(wanted, 0, NOW)
-    for turn in range(3_000):
+    for turn in range(6_000):
         due = progress.due(NOW)
         assert due is not None
         sent.append(due.id)
