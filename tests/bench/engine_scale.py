@@ -48,6 +48,7 @@ from tests.integration.engine_process import EngineProcess
 SIZES = (100, 1000, 10_000)
 ROUNDS = 3
 BACKLOG_SCOPES, BACKLOG_ROUNDS = 250, 40
+BACKLOGS = 3
 PATIENCE_S, POLL_S = 300.0, 0.5
 BIRTH_SHARE = 8
 """The first reports of every scope are surely within so much of the backlog: partitions come in batches of 500."""
@@ -274,13 +275,29 @@ async def _when_taken(engine: EngineProcess, events: int) -> Taken:
 
 
 async def beside_a_bare_consumer(bootstrap: str, directory: Path) -> dict[str, Any]:
-    """Measure all three on one backlog, the floor before and after: it moves by half from run to run."""
+    """Measure all three on one backlog, the bare consumer before and after: it moves by half from minute to minute."""
     events = await fill(bootstrap)
     bare = await bare_speed(bootstrap, events)
     agent = await faust_speed(bootstrap, events, directory)
     engine = await engine_speed(bootstrap, events, directory)
     bare = mean(bare, await bare_speed(bootstrap, events))
     return {"events": events, "bare": bare, "faust": agent, **engine}
+
+
+def in_the_middle() -> dict[str, Any]:
+    """Measure on three Kafkas, each new, and return the round whose share is in the middle, with the shares of all."""
+    rounds = []
+    for _ in range(BACKLOGS):
+        with tempfile.TemporaryDirectory() as place, running_stack(Path(place), parts=("kafka",)) as stack:
+            let_producers_tell_the_time(stack.bootstrap)
+            rounds.append(asyncio.run(beside_a_bare_consumer(stack.bootstrap, Path(place))))
+    rounds.sort(key=share)
+    return rounds[len(rounds) // 2] | {"shares": [share(one) for one in rounds]}
+
+
+def share(found: dict[str, Any]) -> float:
+    """Return what part of the bare consumer's rate the engine reaches."""
+    return float(found["bare"].cpu_us / found["engine"].cpu_us)
 
 
 def main() -> int:
@@ -295,22 +312,20 @@ def main() -> int:
             f"{row.scopes:7} {row.rss_mb:7.0f} {row.mean_us:8.0f} {row.p99_us:7.0f} {row.tick_ms:8.1f}"
             f" {row.state_bytes:8} {row.level_bytes:8} {row.out_kb_per_s:9.0f}"
         )
-    with tempfile.TemporaryDirectory() as place, running_stack(Path(place), parts=("kafka",)) as stack:
-        let_producers_tell_the_time(stack.bootstrap)
-        beside = asyncio.run(beside_a_bare_consumer(stack.bootstrap, Path(place)))
+    beside = in_the_middle()
     print(
         f"\n{'backlog of ' + str(beside['events']):<22} {'us of CPU':>9} {'per s of CPU':>12} {'per s now':>10}"
     )
     for name in ("bare", "faust", "engine"):
         speed = beside[name]
         print(f"{name:<22} {speed.cpu_us:9.1f} {MICRO / speed.cpu_us:12.0f} {speed.per_s:10.0f}")
-    share = beside["bare"].cpu_us / beside["engine"].cpu_us
+    reached = share(beside)
     print(
-        f"the engine does {share:.0%} of what the bare consumer does"
-        f" (bound: {RATE_SHARE:.0%});"
+        f"the engine does {reached:.0%} of what the bare consumer does"
+        f" (in all rounds {', '.join(f'{one:.0%}' for one in beside['shares'])}; bound: {RATE_SHARE:.0%});"
         f" {beside['state_bytes']:.0f} bytes of state an event; {beside['rss_mb']:.0f} MB"
     )
-    faults = list(_faults(costs, share))
+    faults = list(_faults(costs, reached))
     RESULT.parent.mkdir(parents=True, exist_ok=True)
     kafka = {key: asdict(value) if isinstance(value, Speed) else value for key, value in beside.items()}
     found = {"costs": [asdict(row) for row in costs], "kafka": kafka, "missed": faults}
@@ -319,14 +334,14 @@ def main() -> int:
     return bool(faults)
 
 
-def _faults(costs: list[Cost], share: float) -> Iterator[str]:
+def _faults(costs: list[Cost], reached: float) -> Iterator[str]:
     for row in costs:
         if row.rss_mb > RSS_BOUND_MB:
             yield f"{row.scopes} scopes take {row.rss_mb:.0f} MB, above {RSS_BOUND_MB:.0f}"
         if row.p99_us > P99_BOUND_US:
             yield f"p99 of judging an event of {row.scopes} scopes is {row.p99_us:.0f} us, above {P99_BOUND_US:.0f}"
-    if share < RATE_SHARE:
-        yield f"{share:.0%} of what a bare consumer takes is under {RATE_SHARE:.0%}"
+    if reached < RATE_SHARE:
+        yield f"{reached:.0%} of what a bare consumer takes is under {RATE_SHARE:.0%}"
 
 
 if __name__ == "__main__":
