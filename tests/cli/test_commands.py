@@ -115,7 +115,9 @@ def test_watch_streams_a_document_at_each_change(command: Command) -> None:
     state = level_state(Level.LIMITED, (2, 1), at=datetime.now(UTC), scope="watched")
     change = level_changed().model_copy(update={"scope": "watched", "version": state.version})
     run_apart(publish(command, state))
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs inherit that it is ignored
+    signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # a shell's background jobs inherit that it is ignored
 
     with subprocess.Popen(
         [RESILIENCE, "watch", "--json", "--scope", "watched"],
@@ -127,7 +129,9 @@ def test_watch_streams_a_document_at_each_change(command: Command) -> None:
         documents = map(json.loads, watching.stdout)
         first = next(documents)
         run_apart(publish(command, change))
-        second = next(document for document in documents if document["changes"])  # a part may change before it
+        second = next(
+            document for document in documents if document["changes"]
+        )  # a part may change before it
         watching.send_signal(signal.SIGINT)
         code = watching.wait(20)
 
