@@ -15,10 +15,10 @@ help: ## Show this list
 run: .venv/stack.stamp ## Start everything on loopback with demo data (Ctrl-C stops it)
 	@$(BIN)/resilience up
 
-test: .venv/dev.stamp ## Run the suite, real services included (some 11 minutes on two cores)
+test: .venv/dev.stamp ## Run the suite, real services included (11 to 15 minutes on two cores)
 	@$(BIN)/python -m pytest -n 3 $(SPREAD) -m "not operations" $(ARGS)
 
-test-operations: .venv/dev.stamp ## Console in a browser, alerts by real faults, every command of the runbooks (some 6 minutes)
+test-operations: .venv/dev.stamp ## Console in a browser, alerts by real faults, every command of the runbooks (3 to 6 minutes)
 	@$(BIN)/python -m pytest -n 2 $(SPREAD) -m operations $(ARGS)
 
 test-compose: .venv/dev.stamp ## Build docker-compose.yml, start it, prove it by `resilience smoke` and tests/compose, take it down
