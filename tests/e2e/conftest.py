@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.quick import quick_policy_text
+from tests.e2e.shop import Shop
 from tests.fixtures.stack import RunningStack, running_stack
 
 
@@ -15,3 +16,12 @@ def quick_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSta
     root = Path(tmp_path_factory.mktemp("quick"))
     with running_stack(root, policy_text=quick_policy_text()) as stack:
         yield stack
+
+
+@pytest.fixture(scope="module")
+def shop(quick_stack: RunningStack) -> Iterator[Shop]:
+    """A shop with demo stock on the quick stack."""
+    shop = Shop(quick_stack.url("inventory-api"), quick_stack.url("flag-service"), quick_stack.operator_key())
+    shop.seed()
+    yield shop
+    shop.close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -37,58 +37,45 @@ def prometheus(quick_stack: RunningStack, tmp_path_factory: pytest.TempPathFacto
         yield prometheus
 
 
-@pytest.fixture(scope="module")
-def shop(quick_stack: RunningStack) -> Iterator[Shop]:
-    shop = Shop(quick_stack.url("inventory-api"), quick_stack.url("flag-service"), quick_stack.operator_key())
-    shop.seed()
-    yield shop
-    shop.close()
-
-
 def firing(prometheus: Prometheus) -> set[str]:
     return {name for name, state in prometheus.alerts().items() if state == "firing"}
+
+
+def fire_and_end(
+    stack: RunningStack, prometheus: Prometheus, part: str, wanted: set[str], use: Callable[[], object]
+) -> None:
+    """Kill a part and use the shop until each alert has fired, then bring it back until none fires."""
+    seen: set[str] = set()
+
+    def all_seen() -> bool:
+        use()
+        seen.update(firing(prometheus))
+        return seen >= wanted
+
+    stack.stop(part)
+    try:
+        until("every alert", all_seen, WAIT_S)
+    except AssertionError:
+        assert seen >= wanted
+    finally:
+        stack.restore(part)
+    until("the end of every alert", lambda: not firing(prometheus), WAIT_S)
 
 
 def test_a_killed_database_fires_what_burns_and_waits(
     quick_stack: RunningStack, prometheus: Prometheus, shop: Shop
 ) -> None:
     until("no alert", lambda: not firing(prometheus), WAIT_S)
-    seen: set[str] = set()
 
-    def all_seen() -> bool:
-        shop.receive()
-        shop.reserve()
-        seen.update(firing(prometheus))
-        return seen >= OF_AN_OUTAGE
-
-    quick_stack.stop("postgresql")
-    try:
-        until("every alert of an outage", all_seen, WAIT_S)
-    except AssertionError:
-        assert seen >= OF_AN_OUTAGE
-    finally:
-        quick_stack.restore("postgresql")
-    until("the end of every alert", lambda: not firing(prometheus), WAIT_S)
+    fire_and_end(
+        quick_stack, prometheus, "postgresql", OF_AN_OUTAGE, lambda: (shop.receive(), shop.reserve())
+    )
 
 
 def test_a_killed_log_fires_what_is_old_and_unpublished(
     quick_stack: RunningStack, prometheus: Prometheus, shop: Shop
 ) -> None:
-    seen: set[str] = set()
-
-    def all_seen() -> bool:
-        shop.receive()
-        seen.update(firing(prometheus))
-        return seen >= OF_A_LOST_LOG
-
-    quick_stack.stop("kafka")
-    try:
-        until("every alert of a lost log", all_seen, WAIT_S)
-    except AssertionError:
-        assert seen >= OF_A_LOST_LOG
-    finally:
-        quick_stack.restore("kafka")
-    until("the end of every alert", lambda: not firing(prometheus), WAIT_S)
+    fire_and_end(quick_stack, prometheus, "kafka", OF_A_LOST_LOG, shop.receive)
 
 
 def test_a_frozen_service_fires_its_alert(quick_stack: RunningStack, prometheus: Prometheus) -> None:

@@ -31,14 +31,6 @@ SEEN = """() => {
 
 
 @pytest.fixture(scope="module")
-def shop(quick_stack: RunningStack) -> Iterator[Shop]:
-    shop = Shop(quick_stack.url("inventory-api"), quick_stack.url("flag-service"), quick_stack.operator_key())
-    shop.seed()
-    yield shop
-    shop.close()
-
-
-@pytest.fixture(scope="module")
 def page(quick_stack: RunningStack, shop: Shop) -> Iterator[Page]:
     """Open the console on a shop that is well."""
     until("the shop is well", lambda: shop.level_at_flags().level == 0)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
 from typing import Self
 
 import httpx
@@ -16,14 +15,6 @@ from tests.e2e.test_outages import both_at
 from tests.fixtures.stack import RunningStack
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
-
-
-@pytest.fixture(scope="module")
-def shop(quick_stack: RunningStack) -> Iterator[Shop]:
-    shop = Shop(quick_stack.url("inventory-api"), quick_stack.url("flag-service"), quick_stack.operator_key())
-    shop.seed()
-    yield shop
-    shop.close()
 
 
 class Onlooker:

@@ -35,13 +35,11 @@ SETS = (
 
 
 @pytest.fixture(scope="module")
-def shop(quick_stack: RunningStack) -> Iterator[Shop]:
-    shop = Shop(quick_stack.url("inventory-api"), quick_stack.url("flag-service"), quick_stack.operator_key())
-    shop.seed()
+def shop(shop: Shop) -> Shop:
+    """Well, and with everything on its shelves that a feature needs."""
     both_at(shop, Level.OPTIMAL)
     prepare(shop)
-    yield shop
-    shop.close()
+    return shop
 
 
 @pytest.mark.parametrize("level", list(Level), ids=lambda level: level.name)

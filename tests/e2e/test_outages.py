@@ -22,13 +22,11 @@ CONFIRMED_S = 6  # a probe has missed three times after half of that
 
 
 @pytest.fixture(scope="module")
-def shop(quick_stack: RunningStack) -> Iterator[Shop]:
-    shop = Shop(quick_stack.url("inventory-api"), quick_stack.url("flag-service"), quick_stack.operator_key())
-    shop.seed()
+def shop(shop: Shop) -> Shop:
+    """Well, and with everything on its shelves that a feature needs."""
     both_at(shop, Level.OPTIMAL)
     prepare(shop)
-    yield shop
-    shop.close()
+    return shop
 
 
 @pytest.fixture

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 from resilience_contracts import CodecError, LevelChanged, Topic, UnknownEventError, decode
 from resilience_runtime.bus import BadMessage, Message
 from resilience_runtime.kafka.replica import ReplicaReader
+
+from .feed import end
 
 KEPT = 8
 """Of each scope."""
@@ -58,6 +60,4 @@ async def followed_changes(bootstrap: str) -> AsyncIterator[RecentChanges]:
     try:
         yield changes
     finally:
-        running.cancel()
-        with suppress(asyncio.CancelledError):
-            await running
+        await end(running)

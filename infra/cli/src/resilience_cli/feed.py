@@ -48,7 +48,7 @@ async def followed(bootstrap: str) -> AsyncIterator[View]:
         async with asyncio.timeout(CAUGHT_UP_WITHIN_S):
             await reader.wait_caught_up()
     except TimeoutError as error:
-        await _end(running)
+        await end(running)
         raise StackError(
             f"Kafka at {bootstrap} does not give its levels within {CAUGHT_UP_WITHIN_S:g} s",
             "start the stack with `resilience up`, or see `resilience doctor`",
@@ -56,7 +56,7 @@ async def followed(bootstrap: str) -> AsyncIterator[View]:
     try:
         yield view
     finally:
-        await _end(running)
+        await end(running)
 
 
 def apply_message(view: View, message: Message) -> None:
@@ -95,7 +95,8 @@ def load_policy() -> Policy:
         ) from error
 
 
-async def _end(task: asyncio.Task[None]) -> None:
+async def end(task: asyncio.Task[None]) -> None:
+    """Cancel a task and wait until it is gone."""
     task.cancel()
     with suppress(asyncio.CancelledError):
         await task
