@@ -16,6 +16,7 @@ from resilience_contracts import Event, Level, Topic, encode
 from resilience_runtime.kafka.publisher import KafkaPublisher
 from tests.cli.command import RESILIENCE, Command
 from tests.contracts.states import hold_set, level_changed, level_state
+from tests.fixtures.processes import ended
 
 PARTS = ("kafka", "redis")
 
@@ -115,23 +116,16 @@ def test_watch_streams_a_document_at_each_change(command: Command) -> None:
     state = level_state(Level.LIMITED, (2, 1), at=datetime.now(UTC), scope="watched")
     change = level_changed().model_copy(update={"scope": "watched", "version": state.version})
     run_apart(publish(command, state))
-    signal.signal(
-        signal.SIGINT, signal.default_int_handler
-    )  # a shell's background jobs inherit that it is ignored
+    # A shell's background jobs inherit that it is ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    words = [str(RESILIENCE), "watch", "--json", "--scope", "watched"]
 
-    with subprocess.Popen(
-        [RESILIENCE, "watch", "--json", "--scope", "watched"],
-        env=command.env,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as watching:
+    with ended(subprocess.Popen(words, env=command.env, stdout=subprocess.PIPE, text=True)) as watching:
         assert watching.stdout is not None
         documents = map(json.loads, watching.stdout)
         first = next(documents)
         run_apart(publish(command, change))
-        second = next(
-            document for document in documents if document["changes"]
-        )  # a part may change before it
+        second = next(each for each in documents if each["changes"])  # a part may change before it
         watching.send_signal(signal.SIGINT)
         code = watching.wait(20)
 

@@ -8,8 +8,9 @@ import uuid
 
 import aiokafka.producer.message_accumulator as accumulator
 import pytest
-from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
+from aiokafka.structs import OffsetAndTimestamp
 
 from resilience_runtime import KafkaPublisher, PublishError, PublishRejectedError, ReplicaReader
 from resilience_runtime.kafka import TopicSpec, apply_topics, check_topics
@@ -139,6 +140,28 @@ async def test_a_reader_of_what_is_recent_leaves_out_what_is_older(kafka_bootstr
         async with KafkaPublisher(kafka_bootstrap) as publisher:
             await publisher.publish(topic, b"key", b"next")
         await until(lambda: seen == [b"recent", b"next", b"next"])
+
+
+async def test_a_reader_of_what_is_recent_misses_nothing_that_is_written_while_it_begins(
+    kafka_bootstrap: str, topic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await apply_topics(kafka_bootstrap, {topic: TopicSpec(1)})
+    asked = AIOKafkaConsumer.offsets_for_times
+
+    async def written_meanwhile(
+        consumer: AIOKafkaConsumer, timestamps: dict[TopicPartition, int]
+    ) -> dict[TopicPartition, OffsetAndTimestamp | None]:
+        found: dict[TopicPartition, OffsetAndTimestamp | None] = await asked(consumer, timestamps)
+        async with KafkaPublisher(kafka_bootstrap) as publisher:
+            await publisher.publish(topic, b"key", b"meanwhile")
+        return found
+
+    monkeypatch.setattr(AIOKafkaConsumer, "offsets_for_times", written_meanwhile)
+    seen: list[bytes | None] = []
+    reader = ReplicaReader(kafka_bootstrap, (topic,), lambda m: seen.append(m.value), since_s=900)
+
+    async with running(reader.run()):
+        await until(lambda: seen == [b"meanwhile"])
 
 
 async def test_a_reader_finds_partitions_that_are_added_without_reading_again(

@@ -7,10 +7,12 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import AbstractContextManager
 
 import pytest
 
 from resilience_runtime import StartupError, run
+from tests.fixtures.processes import ended
 
 PROGRAM = """
 from __future__ import annotations
@@ -41,10 +43,12 @@ run_service(MAIN)
 """
 
 
-def program(tasks: str, main: str = "main") -> subprocess.Popen[str]:
+def program(tasks: str, main: str = "main") -> AbstractContextManager[subprocess.Popen[str]]:
     source = PROGRAM.replace("TASKS", tasks).replace("MAIN", main)
-    return subprocess.Popen(
-        [sys.executable, "-c", source], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    return ended(
+        subprocess.Popen(
+            [sys.executable, "-c", source], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
     )
 
 

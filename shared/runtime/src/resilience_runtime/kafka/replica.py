@@ -231,11 +231,13 @@ class ReplicaReader:
         if self._since_s is None:
             return bool(await consumer.seek_to_beginning(*fresh))
         since_ms = int((self._clock.now().timestamp() - self._since_s) * 1000)
+        # Ends first: what is written between the two questions must not be passed over.
+        ends = await consumer.end_offsets(list(fresh))
         found = await consumer.offsets_for_times(dict.fromkeys(fresh, since_ms))
-        late = {partition for partition in fresh if found.get(partition) is None}
-        for partition in fresh - late:
-            consumer.seek(partition, found[partition].offset)
-        return not late or bool(await consumer.seek_to_end(*late))
+        for partition in fresh:
+            recent = found.get(partition)
+            consumer.seek(partition, recent.offset if recent else ends[partition])
+        return True
 
     async def _check_ends(self, consumer: AIOKafkaConsumer) -> None:
         async with asyncio.timeout(ANSWER_S):
