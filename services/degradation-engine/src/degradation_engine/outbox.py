@@ -8,11 +8,11 @@ and a repetition has the same identity. Scopes do not wait for one another.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from resilience_contracts import Event, LevelChanged, LevelState, Version, encode
-from resilience_runtime.bus import EventPublisher, PublishError
+from resilience_runtime.bus import EventPublisher, PublishError, PublishRejectedError
 from resilience_runtime.clock import Clock
 from resilience_runtime.metrics import Metrics
 
@@ -20,8 +20,8 @@ from . import metrics as rows
 from .adapters.state_record import wrap
 
 STORE_EVERY_S = 9.0
-IN_BULK = 16
-"""So many scopes are delivered side by side when there is no hurry."""
+IN_PASSING = 2
+"""So many scopes are delivered side by side when there is no hurry: an event that comes meanwhile waits for no more."""
 
 
 @dataclass(slots=True)
@@ -74,7 +74,6 @@ class Outbox:
         self._waiting: dict[str, Waiting] = {}
         self._at_least: dict[str, Version] = {}
         self._offset: int | None = None
-        self._in_bulk = asyncio.Semaphore(IN_BULK)
 
     def at_least(self, versions: Mapping[str, Version]) -> None:
         """Keep back states of levels older than these, which went out before."""
@@ -103,19 +102,23 @@ class Outbox:
         waiting = [(scope, self._waiting[scope]) for scope in scopes if scope in self._waiting]
         await _all(self._send(scope, news) for scope, news in waiting if news.announced)
 
-    async def deliver_all(self, *, unstored_for_s: float = STORE_EVERY_S) -> None:
+    async def deliver_all(
+        self, *, unstored_for_s: float = STORE_EVERY_S, side_by_side: int = IN_PASSING
+    ) -> None:
         """Store what every scope has announced, and each state that has waited for so long.
 
         Raises:
             PublishError: not all of it is stored; the rest still waits.
         """
         before_s = self._clock.monotonic() - unstored_for_s
-        due = [
-            (scope, waiting)
-            for scope, waiting in self._waiting.items()
-            if waiting.announced or waiting.unstored_before(before_s)
-        ]
-        await _all(self._send_in_bulk(scope, waiting) for scope, waiting in due)
+        due = iter(
+            [
+                (scope, waiting)
+                for scope, waiting in self._waiting.items()
+                if waiting.announced or waiting.unstored_before(before_s)
+            ]
+        )
+        await _all(self._send_each(due) for _ in range(side_by_side))
 
     def _note(self, scope: str) -> Waiting:
         waiting = self._waiting.get(scope)
@@ -129,9 +132,16 @@ class Outbox:
         version = state.version.ordered()
         return version < self._at_least.get(state.scope, version)
 
-    async def _send_in_bulk(self, scope: str, waiting: Waiting) -> None:
-        async with self._in_bulk:
-            await self._send(scope, waiting)
+    async def _send_each(self, due: Iterator[tuple[str, Waiting]]) -> None:
+        """Send one scope after another; what Kafka refuses of one must not keep the others back."""
+        refused: PublishRejectedError | None = None
+        for scope, waiting in due:
+            try:
+                await self._send(scope, waiting)
+            except PublishRejectedError as error:
+                refused = error
+        if refused:
+            raise refused
 
     async def _send(self, scope: str, waiting: Waiting) -> None:
         async with waiting.sending:

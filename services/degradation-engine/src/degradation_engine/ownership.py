@@ -107,9 +107,8 @@ class Ownership:
             for number, partition in list(self._partitions.items()):
                 wall = now if caught_up(number) else None
                 ticking.create_task(self._tick(partition, holds, wall))
-                await asyncio.sleep(
-                    0
-                )  # an event that has come meanwhile waits for one partition, not for all
+                # An event that has come meanwhile waits for one partition, not for all.
+                await asyncio.sleep(0)
 
     async def _tick(
         self, partition: Partition, holds: Mapping[str, HoldSet] | None, wall: datetime | None
