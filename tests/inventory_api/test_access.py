@@ -65,7 +65,7 @@ async def client(tmp_path: Path) -> AsyncIterator[Client]:
         return JSONResponse({"caller": request.state.caller, "body": len(await request.body())})
 
     app.add_route("/v1/{rest:path}", echo, ["GET", "POST", "PUT"])
-    for guard in reversed(guards(door, (ORIGIN,), nothing_at_hand(clock), Lanes(), Random(1))):
+    for guard in reversed(guards(door, (ORIGIN,), nothing_at_hand(clock), Lanes())):
         app.add_middleware(guard.cls, *guard.args, **guard.kwargs)
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://api") as api:

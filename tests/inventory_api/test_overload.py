@@ -13,9 +13,11 @@ import pytest
 from starlette.types import Message, Receive, Scope, Send
 
 from inventory_api.domain.traffic import Importance, Lane, Traffic, traffic_of
-from inventory_api.http.overload import LANES, Lanes, Overload
+from inventory_api.http.doors import shown_to
+from inventory_api.http.overload import LANES, Entrance, InLane, Lanes
 from resilience_guards import LimiterSettings
 
+PAGE = "https://shop.example"
 TURN = LimiterSettings(initial=20, lowest=20, highest=20)
 SETTLE = ("POST", "/v1/reservations/1/confirm")
 HOLD = ("POST", "/v1/reservations")
@@ -48,11 +50,21 @@ class Answer:
 
 
 class Client:
+    """Asks as the protocol does: at the entrance first, and what is let in is worked on in the next turn."""
+
     def __init__(self, turn: LimiterSettings = TURN) -> None:
         self.backend, self.lanes = Backend(), Lanes(turn)
-        self._app = Overload(self.backend, self.lanes, Random(1))
+        self.observed: list[tuple[str, str, int, float]] = []
+        self._app = InLane(self.backend, self.lanes)
+        self._entrance = Entrance(
+            self.lanes,
+            lambda: "LIMITED",
+            lambda *told: self.observed.append(told),
+            shown_to((PAGE,)),
+            Random(1),
+        )
 
-    async def ask(self, method: str, path: str) -> Answer:
+    async def ask(self, method: str, path: str, origin: bytes = b"") -> Answer:
         sent: list[Message] = []
 
         async def receive() -> Message:
@@ -61,7 +73,14 @@ class Client:
         async def send(message: Message) -> None:
             sent.append(message)
 
-        await self._app({"type": "http", "method": method, "path": path}, receive, send)
+        headers = [(b"origin", origin)] if origin else []
+        scope = {"type": "http", "method": method, "path": path, "headers": headers, "state": {}}
+        refusal = self._entrance(scope)
+        if refusal is not None:
+            line, *fields = refusal.head.removesuffix(b"\r\n").split(b"\r\n")
+            return Answer(int(line.split()[1]), dict(field.split(b": ", 1) for field in fields), refusal.body)
+        await asyncio.sleep(0)
+        await self._app(scope, receive, send)
         return Answer(sent[0]["status"], dict(sent[0]["headers"]), sent[1]["body"])
 
     async def ask_at_once(self, *requests: tuple[str, str]) -> list[Answer]:
@@ -124,7 +143,42 @@ async def test_a_refusal_says_when_to_come_back() -> None:
         assert problem["status"] == 503
         assert problem["instance"] == "/v1/stock/%22%0A%5C%C3%BC"
         assert problem["retry_after"] == int(answer.headers[b"retry-after"])
+        assert answer.headers[b"resilience-level"] == b"LIMITED"
+        assert b"access-control-allow-origin" not in answer.headers
     assert {json.loads(answer.body)["retry_after"] for answer in refused} == {1, 2, 3}
+
+
+async def test_a_page_of_the_shop_may_read_a_refusal_and_others_may_not() -> None:
+    client = Client()
+
+    ours = await asyncio.gather(*(client.ask(*LOOK, PAGE.encode()) for _ in range(200)))
+    await asyncio.sleep(0)
+    theirs = await asyncio.gather(*(client.ask(*LOOK, b"https://other.example") for _ in range(200)))
+
+    (allowed,) = {each.headers[b"access-control-allow-origin"] for each in ours if each.status == 503}
+    assert allowed == PAGE.encode()
+    assert {b"access-control-allow-origin" in each.headers for each in theirs if each.status == 503} == {
+        False
+    }
+
+
+async def test_a_refused_head_has_no_body_and_a_preflight_is_never_refused() -> None:
+    client = Client()
+
+    heads = await client.ask_at_once(*[("HEAD", "/v1/stock/TEE")] * 200)
+    preflights = await client.ask_at_once(*[("OPTIONS", "/v1/stock/TEE")] * 200)
+
+    assert {each.body for each in heads if each.status == 503} == {b""}
+    assert {each.status for each in preflights} == {200}
+
+
+async def test_each_refusal_is_observed() -> None:
+    client = Client()
+
+    answers = await client.ask_at_once(*[LOOK] * 200)
+
+    refused = [("GET", "entrance", 503, 0.0)] * Counter(answer.status for answer in answers)[503]
+    assert client.observed == refused != []
 
 
 async def test_nobody_is_refused_who_comes_after_those_before_were_answered() -> None:

@@ -5,13 +5,15 @@ import json
 import socket
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from itertools import chain, repeat
 
 import httpx
 import pytest
 from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import StreamingResponse
+from starlette.types import Scope
 
 from resilience_runtime import (
     Kind,
@@ -24,12 +26,13 @@ from resilience_runtime import (
     http_protocol,
     serve,
 )
+from resilience_runtime.http_protocol import Admit, Refusal
 
 
 @asynccontextmanager
-async def served(app: FastAPI) -> AsyncIterator[tuple[str, asyncio.Task[None]]]:
+async def served(app: FastAPI, admit: Admit | None = None) -> AsyncIterator[tuple[str, asyncio.Task[None]]]:
     bound: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-    task = asyncio.create_task(serve(app, "127.0.0.1", 0, on_bound=bound.set_result))
+    task = asyncio.create_task(serve(app, "127.0.0.1", 0, on_bound=bound.set_result, admit=admit))
     try:
         yield f"http://127.0.0.1:{await bound}", task
     finally:
@@ -186,11 +189,13 @@ async def test_a_head_that_arrives_byte_by_byte_must_be_whole_in_time(short_head
     async with served(application()) as (url, _):
         reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
         writer.write(b"GET /health/live HTTP/1.1\r\nx: ")
-        said = asyncio.create_task(reader.read())
+        said = asyncio.create_task(reader.readuntil(b"\r\n"))
         async with asyncio.timeout(5):
             while not said.done():
                 writer.write(b"a")
                 await asyncio.wait({said}, timeout=0.02)
+            with suppress(ConnectionResetError):  # for the byte that came after it
+                await reader.read()
         writer.close()
 
     assert said.result().startswith(b"HTTP/1.1 408")
@@ -218,3 +223,84 @@ async def test_a_slow_answer_and_a_slow_body_are_no_slow_head(short_head: None) 
 
     assert answer.startswith(b"HTTP/1.1 200")
     assert answer.endswith(b'"body"')
+
+
+REFUSED = Refusal(b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\ncontent-length: 4\r\n", b"full")
+
+
+def echoing() -> FastAPI:
+    app = application()
+
+    @app.post("/echo")
+    async def echo(request: Request) -> int:
+        return len(await request.body())
+
+    return app
+
+
+async def exchange(url: str, sent: bytes, answers: int) -> bytes:
+    """Send bytes over one connection and read until that many heads have come, or it is closed."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
+    writer.write(sent)
+    got = b""
+    async with asyncio.timeout(10):
+        while got.count(b"HTTP/1.1 ") < answers or not got.endswith((b"full", b"7")):
+            data = await reader.read(65536)
+            if not data:
+                break
+            got += data
+    writer.close()
+    return got
+
+
+async def test_what_is_refused_at_the_entrance_never_reaches_the_application() -> None:
+    asked: list[str] = []
+
+    def admit(scope: Scope) -> Refusal | None:
+        asked.append(scope["path"])
+        return REFUSED
+
+    async with served(echoing(), admit) as (url, _), httpx.AsyncClient(trust_env=False) as http:
+        first = await http.get(f"{url}/nowhere")
+        second = await http.post(f"{url}/echo", content=b"x" * 3_000_000)
+        third = await http.get(f"{url}/health/live")
+
+    assert [(each.status_code, each.text) for each in (first, second, third)] == [(503, "full")] * 3
+    assert asked == ["/nowhere", "/echo", "/health/live"]
+
+
+async def test_a_connection_serves_on_after_a_refusal_whose_body_came_late() -> None:
+    verdicts = iter([REFUSED, None])
+    first = b"POST /echo HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\n"
+
+    async with served(echoing(), lambda _: next(verdicts)) as (url, _):
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
+        writer.write(first)
+        refused = await reader.readuntil(b"full")
+        writer.write(b"x" * 9 + first + b"y" * 9)
+        served_on = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n9"), 10)
+        writer.close()
+
+    assert refused.startswith(b"HTTP/1.1 503 ")
+    assert served_on.startswith(b"HTTP/1.1 200 ")
+
+
+async def test_requests_sent_ahead_are_all_answered() -> None:
+    verdicts = chain([None], repeat(REFUSED))
+    one = b"POST /echo HTTP/1.1\r\nhost: a\r\ncontent-length: 7\r\n\r\n" + b"x" * 7
+
+    async with served(echoing(), lambda _: next(verdicts)) as (url, _):
+        got = await exchange(url, one * 500, 500)
+
+    assert got.count(b"HTTP/1.1 200 ") + got.count(b"HTTP/1.1 503 ") == 500
+
+
+async def test_a_refused_client_that_wants_no_more_is_hung_up_on() -> None:
+    async with served(echoing(), lambda _: REFUSED) as (url, _):
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
+        writer.write(b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
+        got = await asyncio.wait_for(reader.read(), 10)
+        writer.close()
+
+    assert got.startswith(b"HTTP/1.1 503 ")
+    assert b"\r\nconnection: close\r\n\r\nfull" in got

@@ -37,9 +37,9 @@ from inventory_api.application.switches import Switches
 from inventory_api.domain.quota import Quota
 from inventory_api.http.access import Door
 from inventory_api.http.app import LONG_BODIES, build, open_office
-from inventory_api.http.doors import guards
+from inventory_api.http.doors import guards, shown_to
 from inventory_api.http.move_rendering import applied_answer
-from inventory_api.http.overload import Lanes
+from inventory_api.http.overload import Entrance, Lanes
 from inventory_api.http.services import Services
 from inventory_api.office import build_office
 from inventory_api.readiness import Startup
@@ -151,17 +151,14 @@ async def inventory(settings: Settings, policy: Policy, tracing: Tracing) -> int
             queue=kafka.queue,
             schema=schema,
         )
-        app = build(
-            services,
-            startup.check,
-            startup.check,
-            rows.observe_requests(metrics),
-            guards=guards(door, settings.cors_origins, services.stock, lanes, rng),
-        )
+        origins, observe = settings.cors_origins, rows.observe_requests(metrics)
+        layers = guards(door, origins, services.stock, lanes)
+        app = build(services, startup.check, startup.check, observe, guards=layers)
+        entrance = Entrance(lanes, services.switches.header, observe, shown_to(origins), rng)
         office = build_office(settings, services, outside.database, outside.images, outside.writer)
         open_office(app, office)
         return await run(
-            serve(tracing.served(app), settings.host, settings.port),
+            serve(tracing.served(app), settings.host, settings.port, admit=entrance),
             serve_metrics(metrics, settings.host, settings.metrics_port),
             schema.prepare(),
             kafka.levels.run(),

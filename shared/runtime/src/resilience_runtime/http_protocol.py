@@ -1,24 +1,48 @@
-"""uvicorn's protocol with a limit on how long the head of a request may take.
+"""uvicorn's protocol with a limit on how long the head of a request may take, and an entrance.
 
 uvicorn bounds the time between requests, not that of a first or of a half sent one: a client that sends a header a
 minute would keep its connection for ever.
+
+And it makes a task of each request before anybody can say that it is one too many. A refusal by the application costs
+as much as a cheap answer; one at the entrance, a tenth of it.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from typing import Any, NamedTuple, cast
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from starlette.types import Scope
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 HEAD_S = 10.0
 _TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
 
+class Refusal(NamedTuple):
+    """An answer as it goes over the wire: the head without the empty line that ends it, and the body."""
+
+    head: bytes
+    body: bytes
+
+
+Admit = Callable[[Scope], Refusal | None]
+"""Is asked for each request before anything is done for it, its body unread; must not wait."""
+
+
 class PromptProtocol(HttpToolsProtocol):
-    """Answers 408 and hangs up when request line and headers are not there within `HEAD_S` seconds."""
+    """Answers 408 and hangs up when request line and headers are not there within `HEAD_S` seconds.
+
+    What `admit` refuses is answered at once.
+    """
 
     _timer: asyncio.TimerHandle | None = None
     _in_head = False
+
+    def __init__(self, *args: Any, admit: Admit | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._admit = admit
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn's
         """Begin to wait for the first request."""
@@ -46,6 +70,20 @@ class PromptProtocol(HttpToolsProtocol):
         self._in_head = False
         self._stop()
         super().on_headers_complete()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        # Of requests sent ahead, and to a client that does not read, uvicorn keeps the order and the measure.
+        alone = cycle is self.cycle and not self.pipeline and not self.flow.write_paused
+        refusal = self._admit(cast("Scope", cycle.scope)) if self._admit and alone else None
+        if refusal is None:
+            super()._start_asgi_task(cycle, app)
+            return
+        cycle.response_started = cycle.response_complete = True
+        last = b"" if cycle.keep_alive else b"connection: close\r\n"
+        self.transport.write(b"".join((refusal.head, last, b"\r\n", refusal.body)))
+        if last:
+            self.transport.close()
+        self.on_response_complete()
 
     def _stop(self) -> None:
         if self._timer is not None:

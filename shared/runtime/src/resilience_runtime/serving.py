@@ -8,12 +8,13 @@ import errno
 import socket
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import uvicorn
 
 from .errors import StartupError
-from .http_protocol import PromptProtocol
+from .http_protocol import Admit, PromptProtocol
 
 GRACE_S = 4
 BACKLOG = 2048
@@ -33,6 +34,7 @@ async def serve(
     *,
     variable: str = "PORT",
     on_bound: Callable[[int], None] | None = None,
+    admit: Admit | None = None,
 ) -> None:
     """Serve an ASGI application until cancelled, then finish what is in flight within four seconds.
 
@@ -42,6 +44,7 @@ async def serve(
         port: 0 takes any free one.
         variable: the setting to name when the port is taken.
         on_bound: is told the port, once it listens.
+        admit: may refuse a request before the application is asked; see `Admit`.
 
     Raises:
         StartupError: the address cannot be bound.
@@ -49,7 +52,7 @@ async def serve(
     listener = _bind(host, port, variable)
     config = uvicorn.Config(
         app,
-        http=PromptProtocol,
+        http=partial(PromptProtocol, admit=admit),  # type: ignore[arg-type] # it is called as a class would be
         ws="none",
         log_config=None,
         access_log=False,

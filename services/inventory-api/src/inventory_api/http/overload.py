@@ -3,6 +3,8 @@
 Two things run short. The event loop: whoever arrives in one turn of it is weighed before any of them is worked on,
 and the turn is kept short. And the slots of PostgreSQL, for whose lanes calls under way are limited. Both limits find
 their values themselves, from the time that requests queue; see `docs/guide/guards.md`.
+
+They are weighed at the entrance, before a task is made of them: even to look at a key would cost as much as to answer.
 """
 
 from __future__ import annotations
@@ -10,7 +12,8 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
 from random import Random
 from urllib.parse import quote
 
@@ -19,7 +22,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from inventory_api.domain.access import GUARDED
 from inventory_api.domain.traffic import Importance, Lane, traffic_of
 from resilience_guards import ConcurrencyLimiter, LimiterSettings, Shed, Shedder, Slot
+from resilience_runtime.http_protocol import Refusal
 from resilience_runtime.problem import MEDIA_TYPE, ProblemDetails
+
+from .measure import Observe
 
 TURN = LimiterSettings(initial=50, lowest=16, highest=200, queueing_s=0.003)
 LANES = {
@@ -28,7 +34,12 @@ LANES = {
     Lane.OFFICE: LimiterSettings(initial=16, lowest=16, highest=16),
 }
 RETRY_AFTER_MOST_S = 3
-_UNAVAILABLE = 503
+ROUTE = "entrance"
+"""Told as the route of what is refused."""
+_UNAVAILABLE = HTTPStatus.SERVICE_UNAVAILABLE
+_PLACE = "place"
+_WORKED = frozenset(range(200, 300)) | {HTTPStatus.CONFLICT}
+"""Answers that took what work takes; at the door and by a breaker a request is refused much sooner."""
 
 
 class Lanes:
@@ -71,48 +82,83 @@ class Lanes:
         return self._shedders[lane].acquire(importance)
 
 
-class Overload:
-    """Middleware that lets requests under `/v1` through by importance."""
+class Entrance:
+    """Weighs each request under `/v1`, as `resilience_runtime.serve` asks it to.
 
-    def __init__(self, app: ASGIApp, lanes: Lanes, rng: Random) -> None:
-        self._app = app
+    Args:
+        lanes: who is let through.
+        level: returns the value of `Resilience-Level`.
+        observe: is told of each refusal.
+        shown: headers by `Origin` that let a page of that origin read a refusal.
+        rng: spreads when to come back.
+    """
+
+    def __init__(
+        self,
+        lanes: Lanes,
+        level: Callable[[], str],
+        observe: Observe,
+        shown: Mapping[bytes, bytes],
+        rng: Random,
+    ) -> None:
         self._lanes = lanes
-        self._refusals = [_Refusal(wait_s) for wait_s in range(1, RETRY_AFTER_MOST_S + 1)]
+        self._level = level
+        self._observe = observe
+        self._shown = shown
         self._rng = rng
+        self._refusals = [_Prepared(wait_s) for wait_s in range(1, RETRY_AFTER_MOST_S + 1)]
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a request or refuse it."""
-        if scope["type"] != "http" or not scope["path"].startswith(GUARDED):
-            await self._app(scope, receive, send)
-            return
-        importance, lane = traffic_of(scope["method"], scope["path"])
+    def __call__(self, scope: Scope) -> Refusal | None:
+        """Let a request in, with its place in a lane, or refuse it."""
+        method, path = scope["method"], scope["path"]
+        if not path.startswith(GUARDED) or method == "OPTIONS":
+            return None
+        importance, lane = traffic_of(method, path)
         try:
             turn, place = self._lanes.enter(importance, lane)
         except Shed:
-            await self._rng.choice(self._refusals).send(scope["path"], send)
-            return
-        try:
-            # Everybody who arrived in this turn is weighed, and refused, before the first of them is worked on.
-            await asyncio.sleep(0)
-        finally:
-            turn.started_s = time.monotonic()
-            # Soon is when this turn's requests have been worked on: how long that took is what they queued.
-            asyncio.get_running_loop().call_soon(self._lanes.turn.succeeded, turn)
-        if lane is None or place is None:
-            await self._app(scope, receive, send)
-        else:
-            await self._in_lane(self._lanes.limiters[lane], place, scope, receive, send)
+            self._observe(method, ROUTE, _UNAVAILABLE, 0.0)
+            return self._refusal(scope)
+        asyncio.get_running_loop().call_soon(self._begin, turn)
+        if place is not None:
+            scope["state"][_PLACE] = lane, place
+        return None
 
-    async def _in_lane(
-        self, limiter: ConcurrencyLimiter, place: Slot, scope: Scope, receive: Receive, send: Send
-    ) -> None:
+    def _begin(self, turn: Slot) -> None:
+        # Soon is when this turn's requests have been worked on: how long that took is what they queued.
+        turn.started_s = time.monotonic()
+        asyncio.get_running_loop().call_soon(self._lanes.turn.succeeded, turn)
+
+    def _refusal(self, scope: Scope) -> Refusal:
+        prepared = self._rng.choice(self._refusals)
+        shown = b""
+        if self._shown:
+            origin = next((value for name, value in scope["headers"] if name == b"origin"), b"")
+            shown = self._shown.get(origin, self._shown.get(b"*", b""))
+        return prepared.written(scope["method"], scope["path"], self._level().encode("latin-1"), shown)
+
+
+class InLane:
+    """Middleware that gives a place in a lane back once the request is answered."""
+
+    def __init__(self, app: ASGIApp, lanes: Lanes) -> None:
+        self._app = app
+        self._lanes = lanes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request."""
+        lane, place = scope.get("state", {}).pop(_PLACE, (None, None))
+        if lane is None:
+            await self._app(scope, receive, send)
+            return
+        limiter = self._lanes.limiters[lane]
         report = limiter.released
 
         async def noted(message: Message) -> None:
             nonlocal report
             if message["type"] == "http.response.start":
-                # What was refused quickly for another reason says nothing about how long work takes.
-                report = limiter.released if message["status"] == _UNAVAILABLE else limiter.succeeded
+                # What was refused quickly says nothing about how long work takes.
+                report = limiter.succeeded if message["status"] in _WORKED else limiter.released
             await send(message)
 
         try:
@@ -121,7 +167,7 @@ class Overload:
             report(place)
 
 
-class _Refusal:
+class _Prepared:
     """A refusal that is written once: under load there is no time for more than to name the path in it."""
 
     def __init__(self, wait_s: int) -> None:
@@ -130,14 +176,11 @@ class _Refusal:
         details = ProblemDetails(_UNAVAILABLE, "overloaded", "Overloaded", detail, members)
         text = json.dumps(details.body("\0"), separators=(",", ":"))
         self._before, self._after = (part.encode() for part in text.split(json.dumps("\0")[1:-1]))
-        self._headers = [
-            (b"content-type", MEDIA_TYPE.encode()),
-            (b"retry-after", str(wait_s).encode()),
-        ]
+        line = f"HTTP/1.1 {_UNAVAILABLE} {_UNAVAILABLE.phrase}"
+        self._head = f"{line}\r\ncontent-type: {MEDIA_TYPE}\r\nretry-after: {wait_s}\r\n".encode()
 
-    async def send(self, path: str, send: Send) -> None:
-        """Answer with it."""
+    def written(self, method: str, path: str, level: bytes, shown: bytes) -> Refusal:
+        """Write it for one request."""
         body = self._before + quote(path, safe="/:").encode() + self._after
-        headers = [*self._headers, (b"content-length", str(len(body)).encode())]
-        await send({"type": "http.response.start", "status": _UNAVAILABLE, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+        head = b"%bresilience-level: %b\r\ncontent-length: %d\r\n%b" % (self._head, level, len(body), shown)
+        return Refusal(head, b"" if method == "HEAD" else body)
