@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import structlog
 from pydantic import TypeAdapter, ValidationError
 from redis.asyncio import Redis
+from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
 from inventory_api.domain.stock import Stock
@@ -24,13 +27,27 @@ CONNECTIONS = 16
 
 def connect(url: str, deadline_s: float) -> Redis:
     """Prepare a client; nothing is connected before it is used. The breaker is what retries."""
-    return Redis.from_url(
+    client = Redis.from_url(
         url,
         max_connections=CONNECTIONS * 2,
         socket_timeout=deadline_s,
         socket_connect_timeout=deadline_s,
         retry=Retry(NoBackoff(), 0),
     )
+    pool = client.connection_pool
+    pool.connection_class = type("Connection", (_Resettable, pool.connection_class), {})
+    return client
+
+
+class _Resettable(AbstractConnection):
+    """uvloop says RuntimeError where a connection was reset before it was written to; redis-py expects OSError."""
+
+    async def send_packed_command(self, command: Any, check_health: bool = True) -> None:
+        try:
+            await super().send_packed_command(command, check_health)
+        except RuntimeError as error:
+            await self.disconnect(nowait=True)
+            raise RedisConnectionError(str(error)) from error
 
 
 class RedisStockCache:
