@@ -1,13 +1,15 @@
 """Runs every benchmark: `make bench`, or `make bench ARGS="guards_breaker"` for those named.
 
 Each module here with a `main() -> int` prints a table, writes JSON to `.stack/bench/` and answers 0 when its
-bounds, each relative to a floor measured in the same run, hold.
+bounds, each relative to a floor measured in the same run, hold. Options after the names are the benchmarks' own:
+`make bench ARGS="inventory_kills --rounds 40"`.
 """
 
 from __future__ import annotations
 
 import importlib
 import sys
+from itertools import takewhile
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -34,4 +36,4 @@ def main(names: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main(list(takewhile(lambda word: not word.startswith("-"), sys.argv[1:]))))

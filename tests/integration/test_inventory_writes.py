@@ -209,9 +209,10 @@ def test_nothing_accepted_is_lost_with_the_database(shop: Shop, tmp_path: Path) 
 
 
 def test_what_was_accepted_survives_kills_of_everything(shop: Shop) -> None:
-    targets = ["postgresql", "replica-2", "kafka"]
+    targets = [["postgresql", "replica-2"], ["kafka"], ["postgresql", "inventory-api"]]
 
     result = asyncio.run(kills(shop, targets, (0.2, 0.5), Random(3), pace_s=0.1))
 
     assert result.right, result
+    assert result.kills == 5
     assert min(result.direct, result.queued) > 0, result
