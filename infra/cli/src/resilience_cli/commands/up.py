@@ -44,6 +44,9 @@ def up(
     without: Annotated[
         list[str] | None, typer.Option(help="Leave a part out, to run it from an editor. Repeatable.")
     ] = None,
+    proxies: Annotated[
+        bool, typer.Option("--proxies", help="Put a TCP proxy before each dependency, for `chaos run`.")
+    ] = False,
 ) -> None:
     """Start everything on loopback, seed demo data, and stay until Ctrl-C, which stops it all.
 
@@ -65,7 +68,9 @@ def up(
             return
         policy = os.environ.get("RESILIENCE_POLICY_FILE")
         wishes = Wishes(
-            [part for part in PARTS if part not in left_out], Path(policy).resolve() if policy else None
+            [part for part in PARTS if part not in left_out],
+            Path(policy).resolve() if policy else None,
+            proxies,
         )
         Session(Place(root), wishes, follow=logs).run()
 

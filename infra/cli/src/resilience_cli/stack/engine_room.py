@@ -17,6 +17,7 @@ from .keeper import Ended, Keeper
 from .keys import create_operator_key
 from .layout import BACKING, NEEDS, PARTS, SERVICES, TOPICS, backing_parts, environment, services
 from .marks import clear_marks
+from .network import NETWORK, link_ports
 from .part import Place
 from .ports import Ports, variable_of
 from .process import ProcessRef, name_of, owned_by, stop
@@ -31,10 +32,14 @@ BACKING_GRACE_S = 4.0
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """What differs from the default stack."""
+    """What differs from the default stack.
+
+    `proxies` puts a TCP proxy between the services and what they depend on, for faults of the network.
+    """
 
     parts: Collection[str] = PARTS
     policy_file: Path | None = None
+    proxies: bool = False
 
 
 class Stack:
@@ -47,13 +52,15 @@ class Stack:
         wishes: Wishes,
         ended: Callable[[Ended], None] = lambda _ended: None,
     ) -> None:
+        if wishes.proxies:
+            ports = {**ports, **link_ports()}
         self.place, self.ports = place, ports
         self.env = environment(place, ports, wishes.policy_file)
         parts = backing_parts(place, ports) | services(place, ports, self.env)
         self._keepers = {
             name: Keeper(part, place, variable_of(name), self._note, ended)
             for name, part in parts.items()
-            if name in wishes.parts
+            if name in wishes.parts or name == NETWORK
         }
         self._threads: list[threading.Thread] = []
         self._closing = threading.Event()
@@ -109,7 +116,7 @@ class Stack:
     def close(self) -> None:
         """Stop everything in order: services first, then what they depend on."""
         self.cancel()
-        for group, grace_s in ((SERVICES, SERVICES_GRACE_S), (BACKING, BACKING_GRACE_S)):
+        for group, grace_s in ((SERVICES, SERVICES_GRACE_S), ((*BACKING, NETWORK), BACKING_GRACE_S)):
             running = [self._keepers[name].running for name in group if name in self._keepers]
             _halt_together([each for each in running if each], grace_s)
         for thread in self._threads:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import signal
 import subprocess
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from aiokafka.client import AIOKafkaClient
@@ -32,11 +33,16 @@ CLUSTER_ID = "5L6g3nShT-eMCtK--X86sw"
 
 @dataclass(frozen=True, slots=True)
 class Kafka:
-    """The broker. `controller_port` is for itself alone."""
+    """The broker. `controller_port` is for itself alone.
+
+    `ways` are further ports that it listens on, each with the port that clients of it are told to use: a broker
+    tells its clients where it is, so whoever comes through a proxy must be told the proxy's port.
+    """
 
     place: Place
     port: int
     controller_port: int
+    ways: Mapping[int, int] = field(default_factory=dict)
     name: str = "kafka"
     stop_signal: signal.Signals = signal.SIGTERM
 
@@ -90,14 +96,18 @@ class Kafka:
             )
 
     def _properties(self) -> str:
+        own = f"PLAINTEXT://{self.bootstrap}"
+        listened = [f",WAY_{port}://127.0.0.1:{port}" for port in self.ways]
+        told = [f",WAY_{port}://127.0.0.1:{proxy}" for port, proxy in self.ways.items()]
+        plain = [f",WAY_{port}:PLAINTEXT" for port in self.ways]
         lines = {
             "process.roles": "broker,controller",
             "node.id": "1",
             "controller.quorum.voters": f"1@127.0.0.1:{self.controller_port}",
-            "listeners": f"PLAINTEXT://{self.bootstrap},CONTROLLER://127.0.0.1:{self.controller_port}",
-            "advertised.listeners": f"PLAINTEXT://{self.bootstrap}",
+            "listeners": f"{own},CONTROLLER://127.0.0.1:{self.controller_port}" + "".join(listened),
+            "advertised.listeners": own + "".join(told),
             "controller.listener.names": "CONTROLLER",
-            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT" + "".join(plain),
             "log.dirs": str(self._data),
             "auto.create.topics.enable": "false",
             "offsets.topic.replication.factor": "1",

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from . import openai, s3
 from .kafka import Kafka
+from .network import NETWORK, Network, kafka_ways, port_for
 from .openai import OpenAI
 from .part import Part, Place
 from .ports import Ports
@@ -24,28 +25,48 @@ TOPICS = "topics"
 # health-monitor comes last: a dependency that is still starting is not one that is down.
 NEEDS: Mapping[str, Sequence[str]] = {
     TOPICS: ("kafka",),
-    "degradation-engine": (TOPICS,),
-    "flag-service": (TOPICS,),
-    "inventory-api": (TOPICS, *DEPENDENCIES),
-    "health-monitor": (TOPICS, *DEPENDENCIES),
+    "degradation-engine": (TOPICS, NETWORK),
+    "flag-service": (TOPICS, NETWORK),
+    "inventory-api": (TOPICS, NETWORK, *DEPENDENCIES),
+    "health-monitor": (TOPICS, NETWORK, *DEPENDENCIES),
 }
 
 
 def backing_parts(place: Place, ports: Ports) -> dict[str, Part]:
     """Build what the services depend on."""
     parts: list[Part] = [
-        Kafka(place, ports["kafka"], ports["kafka-controller"]),
+        Kafka(place, ports["kafka"], ports["kafka-controller"], kafka_ways(ports)),
         PostgreSQL(place, ports["postgresql"]),
         Redis(place, ports["redis"]),
         S3(place, ports["s3"]),
         OpenAI(place, ports["openai"]),
     ]
+    if NETWORK in ports:
+        parts.append(Network(place, ports))
     return {part.name: part for part in parts}
 
 
 def services(place: Place, ports: Ports, env: Mapping[str, str]) -> dict[str, Part]:
     """Build the four services."""
-    return {name: Service(place, name, ports[name], ports[f"{name}-metrics"], env) for name in SERVICES}
+    return {
+        name: Service(
+            place, name, ports[name], ports[f"{name}-metrics"], {**env, **through_links(place, ports, name)}
+        )
+        for name in SERVICES
+    }
+
+
+def through_links(place: Place, ports: Ports, service: str) -> dict[str, str]:
+    """Return what a service is told of its dependencies when a proxy stands before them; nothing without one."""
+    if NETWORK not in ports:
+        return {}
+    return {
+        "KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{port_for(ports, 'kafka', service)}",
+        "DATABASE_URL": PostgreSQL(place, port_for(ports, "postgresql", service)).url,
+        "REDIS_URL": Redis(place, port_for(ports, "redis", service)).url,
+        "S3_ENDPOINT_URL": S3(place, port_for(ports, "s3", service)).endpoint,
+        "OPENAI_BASE_URL": OpenAI(place, port_for(ports, "openai", service)).base_url,
+    }
 
 
 def environment(place: Place, ports: Ports, policy_file: Path | None) -> dict[str, str]:

@@ -34,8 +34,8 @@ Ports = Mapping[str, int]
 
 
 def variable_of(name: str) -> str:
-    """Name the environment variable that moves a port."""
-    return VARIABLES[name][0]
+    """Name the environment variable that moves a port; those of proxies are chosen anew at each start."""
+    return VARIABLES[name][0] if name in VARIABLES else "nothing (start again: another is chosen)"
 
 
 def ports_from(environment: Mapping[str, str]) -> Ports:
