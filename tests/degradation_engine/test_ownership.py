@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import asyncio
 from random import Random
 
 import pytest
 
 from degradation_engine import metrics as rows
-from degradation_engine.adapters.shelf import Shelf
+from degradation_engine.adapters.shelf import Shelf, partition_of
 from degradation_engine.ownership import Ownership
 from resilience_contracts import Outcome, Topic, dead_letter_topic
 from resilience_runtime.clock import ManualClock
@@ -108,3 +109,24 @@ async def test_a_tick_goes_on_after_a_partition_that_cannot_store() -> None:
     await ownership.tick(clock.now(), lambda _number: True)
 
     assert len(bus.records(Topic.LEVELS)) > 1
+
+
+async def test_a_partition_that_goes_while_others_are_ticked_is_ticked_no_more() -> None:
+    clock = ManualClock(START)
+    bus = MemoryBus(clock=clock)
+    ownership, _ = owner(bus, clock)
+    names = (f"s{n}" for n in range(100))
+    scopes = {partition_of(name.encode(), 2): name for name in names}
+    ownership.replace({0, 1}, Shelf(2))
+    for number, scope in scopes.items():
+        await ownership.take(number, [message(report("redis", [OK], 0, scope=scope))])
+    await clock.advance(60)
+    known = len(bus.records(Topic.LEVELS))
+
+    ticking = asyncio.create_task(ownership.tick(clock.now(), lambda _number: True, over_s=1))
+    await clock.advance(0.1)
+    await ownership.release()
+    await clock.advance(1)
+    await ticking
+
+    assert {record.key for record in bus.records(Topic.LEVELS)[known:]} == {scopes[0].encode()}

@@ -80,7 +80,12 @@ class Ticked(Ownership):
         super().__init__(*args, **kwargs)
         self.told: list[tuple[datetime, bool]] = []
 
-    async def tick(self, now: datetime, caught_up: Callable[[int], bool]) -> None:
+    async def tick(
+        self,
+        now: datetime,
+        caught_up: Callable[[int], bool],
+        over_s: float = 0.0,  # noqa: ARG002
+    ) -> None:
         self.told.append((now, caught_up(0)))
 
 

@@ -95,20 +95,23 @@ class Ownership:
             await self._bury(message_of(record), error)
         self._taken.inc(len(records) - len(bad))
 
-    async def tick(self, now: datetime, caught_up: Callable[[int], bool]) -> None:
-        """Let time pass in every partition.
+    async def tick(self, now: datetime, caught_up: Callable[[int], bool], over_s: float = 0.0) -> None:
+        """Let time pass in every partition, one after another.
 
         Args:
             now: the wall clock.
             caught_up: says of a partition whether every event stored before `now` is taken.
+            over_s: the partitions' turns are spread over so long, so that an event waits for one of them at most.
         """
         holds = self._holds(now)
+        pause_s = over_s / max(1, len(self._partitions))
         async with asyncio.TaskGroup() as ticking:
             for number, partition in list(self._partitions.items()):
+                if self._partitions.get(number) is not partition:
+                    continue  # it went to another worker meanwhile
                 wall = now if caught_up(number) else None
                 ticking.create_task(self._tick(partition, holds, wall))
-                # An event that has come meanwhile waits for one partition, not for all.
-                await asyncio.sleep(0)
+                await self._clock.sleep(pause_s)
 
     async def _tick(
         self, partition: Partition, holds: Mapping[str, HoldSet] | None, wall: datetime | None

@@ -202,7 +202,7 @@ class Stream:
             self._ends = await asyncio.wait_for(self._read_ends(self._consumer), ENDS_S)
         except (KafkaError, TimeoutError):
             return  # nothing can be published now, and what is still stored unread must come before the wall clock
-        await self._ownership.tick(now, self._caught_up)
+        await self._ownership.tick(now, self._caught_up, over_s=TICK_S / 2)
 
     def _caught_up(self, number: int) -> bool:
         return number in self._ends and self._taken.get(number, 0) >= self._ends[number]
