@@ -137,7 +137,8 @@ def freeze(process: psutil.Process, timeout_s: float = 5) -> None:
     while True:
         members = tree(process)
         send(members, signal.SIGSTOP)
-        if all(_status(member) in {psutil.STATUS_STOPPED, None} for member in members):
+        # A child that ended just before stays a zombie, as its frozen parent does not take note of it.
+        if all(_status(member) in {psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE, None} for member in members):
             return
         if time.monotonic() > deadline:
             raise TimeoutError(f"process {process.pid} did not stop within {timeout_s} s")
