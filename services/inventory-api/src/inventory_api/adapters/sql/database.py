@@ -80,7 +80,7 @@ def against(error: BaseException) -> bool:
         return error.connection_invalidated or state is None or state.startswith(_AWAY)
     if isinstance(error, asyncpg.PostgresError):
         return (_sqlstate(error) or "").startswith(_AWAY)
-    return isinstance(error, OSError | TimeoutError | asyncpg.InterfaceError)
+    return isinstance(error, OSError | TimeoutError | asyncpg.InterfaceError | asyncpg.InternalClientError)
 
 
 def _translate(state: str | None, error: Exception) -> None:

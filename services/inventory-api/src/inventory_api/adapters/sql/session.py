@@ -149,6 +149,8 @@ async def watched(raw: asyncpg.Connection, deadline_s: float, *, single: bool) -
     except Exception as error:
         if watch.expired:  # whatever asyncpg made of the cut
             raise TimeoutError from error
+        if isinstance(error, asyncpg.InternalClientError):
+            raw.terminate()  # the server said good-bye to it while it was idle: it is closed, or soon will be
         raise
     finally:
         watch.stop()
