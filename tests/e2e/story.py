@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from resilience_contracts import BreakerState, HealthObserved, LevelState
+from resilience_contracts import BreakerState, Health, HealthObserved, LevelState
 
 DEPENDENCY = "postgresql"
 CONTROL = "control"
@@ -128,8 +128,12 @@ def probe_missed(event: Event) -> bool:
 
 
 def level_fell(event: Event) -> bool:
-    """Say whether the level is below OPTIMAL."""
-    return isinstance(event, LevelState) and event.rank > 0
+    """Say whether the level is below OPTIMAL and the dependency not well: a busy machine is slow in others too."""
+    return (
+        isinstance(event, LevelState)
+        and event.rank > 0
+        and event.dependencies[DEPENDENCY].health is not Health.UP
+    )
 
 
 def p99_s(calls: list[Called]) -> float:
