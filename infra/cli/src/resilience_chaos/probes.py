@@ -73,7 +73,7 @@ def settles(
     """Wait until the level is one of these at every consumer that answers, and stays there.
 
     Raises:
-        StackError: it does not.
+        NotSeenError: it does not.
     """
     here = session(Path(configuration["root"]))
     wanted = {Level[name] for name in levels}
@@ -101,7 +101,7 @@ def features(wanted: dict[str, str], configuration: Configuration) -> dict[str, 
     """Wait until flag-service answers so.
 
     Raises:
-        StackError: it does not.
+        NotSeenError: it does not.
     """
     here = session(Path(configuration["root"]))
     seen: dict[str, str] = {}
@@ -136,7 +136,7 @@ def steady(at_most: int, configuration: Configuration) -> int:
     """Count how often the level changed at a consumer since the first fault.
 
     Raises:
-        StackError: more often than allowed.
+        NotSeenError: more often than allowed.
     """
     here = session(Path(configuration["root"]))
     most = 0

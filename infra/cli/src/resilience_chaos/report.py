@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,7 @@ def write_report(outcomes: Sequence[Outcome], policy: str, at: datetime, folder:
         pages[own.with_suffix(".svg")] = timeline(outcome.record)
         pages[own.with_suffix(".json")] = json.dumps(outcome.experiment, indent=2)
         pages[own.with_suffix(".journal.json")] = json.dumps(outcome.journal, indent=2, default=str)
+        pages[own.with_suffix(".record.json")] = json.dumps(asdict(outcome.record), default=sorted)
     try:
         (folder / FOLDER).mkdir(parents=True, exist_ok=True)
         for path, text in pages.items():

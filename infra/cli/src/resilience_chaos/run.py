@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from .record import Record
 from .session import take_session
 from .table import Row
 
+CLASS_NAMES = re.compile(r"^(?:\w+(?:\.\w+)+: )+")
+"""What Python puts before the words of an error, once for each that it went through."""
 SETTINGS = {"runtime": {"rollbacks": {"strategy": "always"}}}
 
 
@@ -83,7 +86,7 @@ def run_one(row: Row, root: Path) -> Outcome:
         raise StackError(f"{row.name} cannot be run ({error})", "correct its row in the table") from error
     finally:
         done = take_session(root)
-    if journal["status"] == "interrupted":
+    if journal["status"] == "interrupted" or "InterruptExecution" in str(journal):
         raise StackError(f"{row.name} was interrupted; what it broke is mended", "run it again")
     record = done.watch.record if done and done.watch else Record(row.name)
     return Outcome(row, experiment, journal, record, tuple(_broken(journal)), time.monotonic() - began_s)
@@ -119,7 +122,8 @@ def _name(activity: dict[str, Any]) -> str:
 
 def _reason(activity: dict[str, Any]) -> str:
     lines = activity.get("exception") or []
-    return " ".join("".join(lines[-1:]).split()) if isinstance(lines, list) else str(lines)
+    last = " ".join("".join(lines[-1:]).split()) if isinstance(lines, list) else str(lines)
+    return CLASS_NAMES.sub("", last)
 
 
 def _quieten() -> None:

@@ -27,8 +27,14 @@ from .watch import CONSUMERS, Watch, code_of
 
 POLL_S = 0.05
 DECIDED_S = 40.0
+NOT_YET = frozenset({"feature_disabled", "idempotency_key_in_flight"})
+"""Codes of answers that say nothing of what became of a write."""
 _sessions: dict[Path, Session] = {}
 _lock = threading.Lock()
+
+
+class NotSeenError(Exception):
+    """What should have followed did not; the message says what."""
 
 
 @dataclass(slots=True)
@@ -70,11 +76,11 @@ class Session:
         if self.watch:
             self.watch.note(kind, text)
 
-    def fail(self, text: str) -> StackError:
+    def fail(self, text: str) -> NotSeenError:
         """Keep what did not happen, and return it as an error to raise."""
         self.failures.append(text)
         self.note("broken", text)
-        return StackError(text, "see the timeline in the report")
+        return NotSeenError(text)
 
     def observe(self, row: str) -> None:
         """Make the goods, and begin to look and to use."""
@@ -141,7 +147,7 @@ class Session:
                     answer = client.request(method, path, **rest)
                 except httpx.TransportError:
                     continue
-                if code_of(answer) == "feature_disabled":
+                if code_of(answer) in NOT_YET:
                     time.sleep(POLL_S)
                     continue
                 call.decided = answer.status_code
