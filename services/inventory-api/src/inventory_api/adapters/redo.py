@@ -83,7 +83,7 @@ class RedoRelay:
             while True:
                 published = await self._publish_group(connection, producer, lineage)
                 backoff.reset()
-                if not published:
+                if published < redo.BATCH:  # a group costs as much as ten writes, however few are in it
                     self._since = None
                     await self._clock.sleep(IDLE_S)
         finally:
@@ -93,8 +93,8 @@ class RedoRelay:
 
     async def _publish_group(
         self, connection: asyncpg.Connection, producer: AIOKafkaProducer, lineage: str
-    ) -> bool:
-        """Publish one group, record after record; False when nothing waits."""
+    ) -> int:
+        """Publish one group, record after record; return how many statements it had."""
         ids: list[int] = []
         offset = -1
         async with connection.transaction(isolation="repeatable_read", readonly=True):
@@ -103,11 +103,10 @@ class RedoRelay:
                 offset = await self._send(producer, lineage, kept, begins=not ids, ends=ends)
                 ids += [each.id for each in kept]
         if not ids:
-            return False
+            return 0
         async with asyncio.timeout(CALL_S):
             await redo.forget(connection, ids, offset + 1)
-        self._since = None
-        return True
+        return len(ids)
 
     async def _send(
         self,
