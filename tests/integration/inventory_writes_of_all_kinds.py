@@ -76,7 +76,7 @@ class Client:
     def _set_thresholds(self, sku: str, shop: str) -> None:
         where = f"{self.url}/v1/stock/{sku}/locations/{shop}"
         version = httpx.get(where, timeout=10, trust_env=False).headers["ETag"]
-        body = {"safety_stock": 1, "reorder_point": 2}
+        body = {"safety_stock": 1, "reorder_point": 2, "backorder_limit": 3}
         done = httpx.put(where, json=body, headers={"If-Match": version}, timeout=10, trust_env=False)
         assert done.status_code == 200, done.text
 

@@ -18,7 +18,7 @@ from sqlalchemy import text
 from inventory_api.adapters.sql.audits import AUDITS
 from inventory_api.adapters.sql.database import Database, Limits
 from inventory_api.adapters.sql.store import SqlStore
-from inventory_api.application.adjusting import Adjusted, adjust, set_thresholds
+from inventory_api.application.adjusting import Adjusted, Thresholds, adjust, set_thresholds
 from inventory_api.application.answering import Request, answer
 from inventory_api.application.applying import apply_command
 from inventory_api.application.batching import adjust_many
@@ -37,7 +37,7 @@ from inventory_api.domain.errors import (
     NotSoldError,
 )
 from inventory_api.domain.reservation import Settlement
-from inventory_api.domain.stock import Line, Place
+from inventory_api.domain.stock import Line, Place, StockLevel
 from inventory_api.domain.transfer import NewTransfer, cancel, receive, ship, ship_and_receive
 from inventory_api.http.move_rendering import applied_answer
 from resilience_contracts import AdjustmentCommand
@@ -134,7 +134,7 @@ class Client:
         await self._shop.within(lambda t: count_stock(t, found))
 
     async def threshold(self, place: Place, number: int) -> None:
-        await self._shop.within(lambda t: set_thresholds(t, place, None, number % 3, number))
+        await self._shop.within(lambda t: set_thresholds(t, place, None, Thresholds(number % 3, number)))
 
     async def transfer(self, place: Place, number: int) -> None:
         there = next(p for p in self._places if p.sku == place.sku and p != place)
@@ -207,6 +207,35 @@ def test_04_as_many_holds_as_there_is_stock_for_b2_b4(shop: Shop, stock: int, qu
 
     assert sum(isinstance(result, Seen) for result in results) == stock // quantity
     assert all(isinstance(result, Seen | InsufficientStockError) for result in results)
+    shop.check()
+
+
+@few
+@given(
+    stock=st.integers(0, 9),
+    limit=st.integers(1, 5),
+    quantity=st.integers(1, 4),
+    other_limit=st.integers(0, 9),
+)
+def test_03_holds_go_beyond_what_is_available_up_to_the_limit(
+    shop: Shop, stock: int, limit: int, quantity: int, other_limit: int
+) -> None:
+    async def sold() -> tuple[int, StockLevel]:
+        place = await place_with(shop.store, stock, backorder_limit=limit)
+        holds = (hold(shop.store, Line(place, quantity)) for _ in range(20))
+        seen = [each for each in await together(*holds) if isinstance(each, Seen)]
+        beside = (
+            *(settle(shop.store, each, Settlement.CONFIRM) for each in seen),
+            *(shop.within(partial(adjust, adjustment=change(place, delta))) for delta in (2, -1, 1, -2)),
+            shop.within(lambda t: set_thresholds(t, place, None, Thresholds(1, 2, other_limit))),
+        )
+        await together(*beside)
+        return len(seen), await level_of(shop.store, place)
+
+    held, level = shop.run(sold())
+
+    assert held == min(20, (stock + limit) // quantity)
+    assert level.on_hand >= max(0, level.reserved - level.backorder_limit)
     shop.check()
 
 

@@ -9,13 +9,14 @@ from datetime import UTC, datetime
 
 import pytest
 
-from inventory_api.application.adjusting import Adjusted, adjust
+from inventory_api.application.adjusting import Adjusted, Thresholds, adjust, set_thresholds
 from inventory_api.application.answering import Request, answer
 from inventory_api.application.counting import Counted
 from inventory_api.application.reserving import Seen, find_reservation, reserve, settle_reservation
 from inventory_api.application.store import Answer, Store, Transaction
 from inventory_api.domain.adjustment import Adjustment, Reason
 from inventory_api.domain.errors import (
+    BackorderedError,
     InsufficientStockError,
     InventoryError,
     KeyInFlightError,
@@ -45,12 +46,19 @@ def change(
 
 
 async def place_with(
-    store: Store, on_hand: int, *, safety_stock: int = 0, location: str | None = None
+    store: Store,
+    on_hand: int,
+    *,
+    safety_stock: int = 0,
+    backorder_limit: int = 0,
+    location: str | None = None,
 ) -> Place:
     """Give a new SKU so much stock at a new or given location."""
     place = Place(f"SKU-{uuid.uuid4().hex}", location or f"loc-{uuid.uuid4().hex}")
     async with store.transaction() as transaction:
-        await transaction.catalogue.add_sku(NewSku(place.sku, "Thing", safety_stock=safety_stock))
+        await transaction.catalogue.add_sku(
+            NewSku(place.sku, "Thing", safety_stock=safety_stock, backorder_limit=backorder_limit)
+        )
         if location is None:
             await transaction.catalogue.add_location(NewLocation(place.location, "Place", LocationKind.STORE))
         if on_hand:
@@ -182,6 +190,40 @@ class StoreContract:
             await hold(store, Line(place, 3))
 
         assert (await hold(store, Line(place, 2))).reservation.state is ReservationState.ACTIVE
+
+    async def test_so_many_are_held_beyond_what_is_available_as_the_sku_allows(self, store: Store) -> None:
+        place = await place_with(store, 5, safety_stock=1, backorder_limit=3)
+
+        with pytest.raises(InsufficientStockError) as refused:
+            await hold(store, Line(place, 8))
+        seen = await hold(store, Line(place, 7))
+        with pytest.raises(InsufficientStockError):
+            await hold(store, Line(place, 1))
+
+        assert refused.value.shortages[0].available == 7
+        level = await level_of(store, place)
+        assert (level.on_hand, level.reserved, level.available, level.holdable) == (5, 7, 0, 0)
+        with pytest.raises(InsufficientStockError):  # nothing is handed over that is not there
+            await settle(store, seen, Settlement.CONFIRM)
+        async with store.transaction() as transaction:
+            await adjust(transaction, change(place, 1))
+            await adjust(transaction, change(place, 1))
+        assert isinstance(await settle(store, seen, Settlement.CONFIRM), Seen)
+        level = await level_of(store, place)
+        assert (level.on_hand, level.reserved) == (0, 0)
+
+    async def test_a_limit_goes_no_lower_than_what_is_held_beyond(self, store: Store) -> None:
+        place = await place_with(store, 1, backorder_limit=5)
+        await hold(store, Line(place, 4))
+
+        async with store.transaction() as transaction:
+            with pytest.raises(BackorderedError):
+                await set_thresholds(transaction, place, None, Thresholds(0, 0, 2))
+        async with store.transaction() as transaction:
+            level = await set_thresholds(transaction, place, None, Thresholds(2, 1, 3))
+            kept = await set_thresholds(transaction, place, None, Thresholds(2, 1))
+        assert (level.backorder_limit, kept.backorder_limit) == (3, 3)
+        assert (kept.safety_stock, kept.reorder_point) == (2, 1)
 
     async def test_own_units_can_be_confirmed_when_nothing_else_is_available_b5(self, store: Store) -> None:
         place = await place_with(store, 5)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from subprocess import CalledProcessError
+
 import asyncpg
+import pytest
 
 from inventory_api.migrations import newest_revision
 from resilience_cli.stack import run_apart
@@ -50,5 +53,13 @@ def test_down_and_up_keeps_the_stock_and_its_ledger(database_url: str) -> None:
         (newest_revision(),)
     ]
     assert run_apart(execute(database_url, "SELECT count(*) FROM low_stock")) == [(1,)]
+
+    backordered = "UPDATE stock_levels SET backorder_limit = 5, reserved = on_hand + 3 WHERE id = 1"
+    run_apart(execute(database_url, backordered))
+    with pytest.raises(CalledProcessError):
+        migrate(database_url, "0005")
+    kept = "SELECT on_hand, reserved, backorder_limit FROM stock_levels WHERE id = 1"
+    assert run_apart(execute(database_url, kept)) == [(7, 10, 5)]
+    run_apart(execute(database_url, "UPDATE stock_levels SET reserved = 0 WHERE id = 1"))
     migrate(database_url, "base")
     assert run_apart(execute(database_url, "SELECT to_regclass('skus')")) == [(None,)]

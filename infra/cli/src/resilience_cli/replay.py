@@ -25,9 +25,11 @@ PASSED_OVER = 100_000
 """Numbers left out after a replay: what the lost database gave and could not publish is not given again."""
 _COLUMNS = """
     SELECT c.relname AS name, a.attname AS column, a.attidentity <> '' AS numbered,
-           coalesce(a.attnum = ANY(p.conkey), false) AS key
+           coalesce(a.attnum = ANY(p.conkey), false) AS key,
+           CASE WHEN a.attnotnull AND a.attidentity = '' THEN pg_get_expr(d.adbin, d.adrelid) END AS fallback
     FROM pg_class c
     JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+    LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
     JOIN pg_constraint p ON p.conrelid = c.oid AND p.contype = 'p'
     JOIN pg_trigger t ON t.tgrelid = c.oid AND t.tgname = 'keep_redo_insert'
     WHERE c.relnamespace = 'public'::regnamespace ORDER BY c.relname, a.attnum
@@ -195,9 +197,14 @@ def _tables(columns: Sequence[asyncpg.Record]) -> dict[str, Table]:
 def _table(name: str, rows: Sequence[asyncpg.Record]) -> Table:
     keys = ", ".join(f'"{row["column"]}"' for row in rows if row["key"])
     changed = ", ".join(f'"{row["column"]}" = EXCLUDED."{row["column"]}"' for row in rows if not row["key"])
+    # A row that was written before a column was added says nothing of it.
+    values = ", ".join(
+        f'coalesce("{row["column"]}", {row["fallback"]})' if row["fallback"] else f'"{row["column"]}"'
+        for row in rows
+    )
     upsert = (
         f'INSERT INTO "{name}" OVERRIDING SYSTEM VALUE '  # noqa: S608 - names from the catalogue
-        f'SELECT * FROM json_populate_recordset(NULL::"{name}", $1::json) '
+        f'SELECT {values} FROM json_populate_recordset(NULL::"{name}", $1::json) '
         f"ON CONFLICT ({keys}) DO UPDATE SET {changed}"
     )
     return Table(upsert, next((row["column"] for row in rows if row["numbered"]), None))

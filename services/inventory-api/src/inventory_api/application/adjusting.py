@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from inventory_api.domain.adjustment import Adjustment, LedgerEntry
-from inventory_api.domain.errors import VersionMismatchError
+from inventory_api.domain.errors import BackorderedError, VersionMismatchError
 from inventory_api.domain.stock import Place, StockLevel
 
-from .reserving import check_known
+from .reserving import lock_or_open
 from .store import Transaction
 
 
@@ -36,33 +35,31 @@ async def adjust(transaction: Transaction, adjustment: Adjustment) -> Adjusted:
     return Adjusted(entry, after[place])
 
 
-async def lock_or_open(transaction: Transaction, places: Sequence[Place]) -> dict[Place, StockLevel]:
-    """Lock the levels of places in their order; those that have none yet get one.
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """What a level keeps back, when it is low, and how many may be held beyond; None leaves that as it is."""
 
-    Raises:
-        UnknownSkuError, UnknownLocationError: a place names one.
-    """
-    levels = await transaction.levels.lock(places)
-    missing = [place for place in places if place not in levels]
-    if missing:
-        await check_known(transaction, missing)
-        for place in sorted(missing):
-            await transaction.levels.open(place)
-        levels = await transaction.levels.lock(places)
-    return levels
+    safety_stock: int
+    reorder_point: int
+    backorder_limit: int | None = None
 
 
 async def set_thresholds(
-    transaction: Transaction, place: Place, version: int | None, safety_stock: int, reorder_point: int
+    transaction: Transaction, place: Place, version: int | None, wanted: Thresholds
 ) -> StockLevel:
     """Write a level's thresholds if it still is as the caller has seen it (None: however it is).
 
     Raises:
         UnknownSkuError, UnknownLocationError: the place names one.
         VersionMismatchError: the level has another version.
+        BackorderedError: more is held beyond what is on hand than the limit would allow.
     """
     level = (await lock_or_open(transaction, [place]))[place]
     if version is not None and level.version != version:
         raise VersionMismatchError(f"the level has version {level.version}")
-    await transaction.levels.set_thresholds(level.id, safety_stock, reorder_point)
+    limit = level.backorder_limit if wanted.backorder_limit is None else wanted.backorder_limit
+    beyond = level.reserved - level.on_hand
+    if beyond > limit:
+        raise BackorderedError(f"{beyond} are held beyond what is on hand")
+    await transaction.levels.set_thresholds(level.id, wanted.safety_stock, wanted.reorder_point, limit)
     return (await transaction.levels.lock([place]))[place]

@@ -10,8 +10,7 @@ from inventory_api.domain.adjustment import Adjustment, LedgerEntry
 from inventory_api.domain.errors import BatchRefusedError, InventoryError
 from inventory_api.domain.stock import Place, StockLevel
 
-from .adjusting import lock_or_open
-from .reserving import check_known
+from .reserving import check_known, lock_or_open
 from .store import Transaction
 
 Outcome = LedgerEntry | InventoryError

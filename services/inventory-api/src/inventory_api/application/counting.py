@@ -9,7 +9,7 @@ from inventory_api.domain.count import Count, Since, delta_of
 from inventory_api.domain.errors import VersionMismatchError
 from inventory_api.domain.stock import StockLevel
 
-from .adjusting import lock_or_open
+from .reserving import lock_or_open
 from .store import Transaction
 
 

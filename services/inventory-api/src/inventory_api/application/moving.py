@@ -9,8 +9,7 @@ from inventory_api.domain.errors import InsufficientStockError, Shortage, Unknow
 from inventory_api.domain.stock import Place, StockLevel
 from inventory_api.domain.transfer import Move, NewTransfer, Step, TakeStep, Transfer
 
-from .adjusting import lock_or_open
-from .reserving import check_known
+from .reserving import check_known, lock_or_open
 from .store import Transaction
 
 
@@ -77,9 +76,9 @@ def _check(moves: Sequence[Move], levels: Mapping[Place, StockLevel]) -> None:
     free = {place: level.on_hand - level.reserved for place, level in levels.items()}
     shortages = []
     for move in moves:
-        if free[move.place] + move.delta < 0:
+        if move.delta < 0 and free[move.place] + move.delta < 0:
             place = move.place
-            shortages.append(Shortage(place.sku, place.location, -move.delta, free[place]))
+            shortages.append(Shortage(place.sku, place.location, -move.delta, max(0, free[place])))
         free[move.place] += move.delta
     if shortages:
         raise InsufficientStockError(shortages)

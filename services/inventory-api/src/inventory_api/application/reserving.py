@@ -45,14 +45,9 @@ async def reserve(transaction: Transaction, owner_ref: str, lines: Sequence[Line
         UnknownSkuError, UnknownLocationError: a line names one.
     """
     wanted = demand(lines)
-    levels = await transaction.levels.lock(list(wanted))
-    await check_known(transaction, [place for place in wanted if place not in levels])
+    levels = await lock_or_open(transaction, list(wanted))
     shortages = _shortages(wanted, levels)
-    held = [
-        HeldLine(levels[place].id, place, quantity, quantity)
-        for place, quantity in wanted.items()
-        if place in levels
-    ]
+    held = [HeldLine(levels[place].id, place, quantity, quantity) for place, quantity in wanted.items()]
     if shortages or not await transaction.levels.hold({line.level_id: line.quantity for line in held}):
         raise InsufficientStockError(shortages)
     reservation = await transaction.reservations.add(owner_ref, held, ttl_s)
@@ -75,12 +70,28 @@ async def check_known(transaction: Transaction, places: Sequence[Place]) -> None
         raise UnknownLocationError(f"there is no location {code}")
 
 
+async def lock_or_open(transaction: Transaction, places: Sequence[Place]) -> dict[Place, StockLevel]:
+    """Lock the levels of places in their order; those that have none yet get one.
+
+    Raises:
+        UnknownSkuError, UnknownLocationError: a place names one.
+    """
+    levels = await transaction.levels.lock(places)
+    missing = [place for place in places if place not in levels]
+    if missing:
+        await check_known(transaction, missing)
+        for place in sorted(missing):
+            await transaction.levels.open(place)
+        levels = await transaction.levels.lock(places)
+    return levels
+
+
 def _shortages(wanted: Mapping[Place, int], levels: Mapping[Place, StockLevel]) -> list[Shortage]:
     found = []
     for place, quantity in wanted.items():
-        available = levels[place].available if place in levels else 0
-        if available < quantity:
-            found.append(Shortage(place.sku, place.location, quantity, available))
+        holdable = levels[place].holdable
+        if holdable < quantity:
+            found.append(Shortage(place.sku, place.location, quantity, holdable))
     return found
 
 

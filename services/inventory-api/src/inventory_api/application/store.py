@@ -119,7 +119,9 @@ class Levels(Protocol):
         """Change what is incoming of a locked level."""
         ...
 
-    async def set_thresholds(self, level_id: int, safety_stock: int, reorder_point: int) -> None:
+    async def set_thresholds(
+        self, level_id: int, safety_stock: int, reorder_point: int, backorder_limit: int
+    ) -> None:
         """Write the thresholds of a locked level."""
         ...
 

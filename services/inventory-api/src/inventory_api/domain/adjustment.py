@@ -77,14 +77,15 @@ class LedgerEntry:
     recorded_at: datetime
 
 
-def check_change(place: Place, on_hand: int, reserved: int, delta: int) -> None:
+def check_change(place: Place, on_hand: int, reserved: int, delta: int, *, backorder_limit: int = 0) -> None:
     """Refuse a change that would take held stock or leave the countable range.
 
     Raises:
-        InsufficientStockError: less would be on hand than is held.
+        InsufficientStockError: less would be on hand than is held, `backorder_limit` aside, or less than nothing.
         QuantityOutOfRangeError: more would be on hand than can be counted exactly.
     """
-    if on_hand + delta < reserved:
-        raise InsufficientStockError([Shortage(place.sku, place.location, -delta, on_hand - reserved)])
+    least = max(0, reserved - backorder_limit)
+    if on_hand + delta < least:
+        raise InsufficientStockError([Shortage(place.sku, place.location, -delta, on_hand - least)])
     if on_hand + delta > ON_HAND_MAX:
         raise QuantityOutOfRangeError

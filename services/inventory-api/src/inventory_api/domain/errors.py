@@ -95,6 +95,12 @@ class InsufficientStockError(InventoryError):
         self.shortages = tuple(shortages)
 
 
+class BackorderedError(InventoryError):
+    """More than that is held already beyond what is on hand."""
+
+    code = "backordered"
+
+
 class QuantityOutOfRangeError(InventoryError):
     """The stock would leave the range that can be counted exactly."""
 

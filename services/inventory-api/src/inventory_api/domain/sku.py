@@ -80,6 +80,7 @@ class NewSku:
     safety_stock: int = 0
     reorder_point: int = 0
     unit_cost: Decimal | None = None
+    backorder_limit: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +96,7 @@ class Sku:
     reorder_point: int
     created_at: datetime
     unit_cost: Decimal | None = None
+    backorder_limit: int = 0
 
 
 @dataclass(frozen=True, slots=True)

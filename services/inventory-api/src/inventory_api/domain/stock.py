@@ -38,11 +38,17 @@ class StockLevel:
     reorder_point: int
     version: int
     updated_at: datetime
+    backorder_limit: int = 0
 
     @property
     def available(self) -> int:
         """What can be promised: never below 0, so that one place's shortage takes nothing from another's."""
         return max(0, self.on_hand - self.reserved - self.safety_stock)
+
+    @property
+    def holdable(self) -> int:
+        """What can be held: beyond what is available, up to `backorder_limit` of what is still to come."""
+        return max(0, self.on_hand - self.reserved - self.safety_stock + self.backorder_limit)
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,7 @@ _STATUS = {
     "sku_exists": (409, "SKU exists"),
     "location_exists": (409, "Location exists"),
     "insufficient_stock": (409, "Insufficient stock"),
+    "backordered": (409, "Backordered"),
     "quantity_out_of_range": (409, "Quantity out of range"),
     "reservation_expired": (409, "Reservation expired"),
     "reservation_closed": (409, "Reservation closed"),

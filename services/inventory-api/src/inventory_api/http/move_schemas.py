@@ -163,6 +163,7 @@ class ThresholdsIn(In):
 
     safety_stock: Threshold
     reorder_point: Threshold
+    backorder_limit: Threshold | None = Field(default=None, description="left as it is by default")
 
 
 class LowStockOut(Out):

@@ -65,6 +65,7 @@ def sku_out(sku: Sku) -> SkuOut:
         reorder_point=sku.reorder_point,
         created_at=sku.created_at,
         unit_cost=sku.unit_cost,
+        backorder_limit=sku.backorder_limit,
     )
 
 
@@ -119,6 +120,7 @@ def level_out(level: StockLevel) -> LevelOut:
         incoming=level.incoming,
         safety_stock=level.safety_stock,
         reorder_point=level.reorder_point,
+        backorder_limit=level.backorder_limit,
         version=level.version,
         updated_at=level.updated_at,
     )

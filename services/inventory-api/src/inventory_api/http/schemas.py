@@ -48,6 +48,9 @@ class SkuIn(In):
     safety_stock: Threshold = Field(default=0, description="of each new stock level: never promised")
     reorder_point: Threshold = Field(default=0, description="of each new stock level: at or under it is LOW")
     unit_cost: Cost | None = None
+    backorder_limit: Threshold = Field(
+        default=0, description="of each new stock level: so many may be held beyond what is available"
+    )
 
 
 class SkuOut(Out):
@@ -62,6 +65,7 @@ class SkuOut(Out):
     reorder_point: int
     created_at: datetime
     unit_cost: Decimal | None = Field(default=None, description="as text: an amount, never rounded")
+    backorder_limit: int
 
 
 class SkuPage(Out):
@@ -106,6 +110,7 @@ class LevelOut(Out):
     incoming: int | None = None
     safety_stock: int | None = None
     reorder_point: int | None = None
+    backorder_limit: int | None = Field(default=None, description="may be held beyond what is available")
     version: int | None = None
     updated_at: datetime | None = None
 

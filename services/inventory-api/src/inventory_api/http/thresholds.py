@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
-from inventory_api.application.adjusting import set_thresholds
+from inventory_api.application.adjusting import Thresholds, set_thresholds
 from inventory_api.domain.errors import UnknownLocationError
 from inventory_api.domain.gate import Action
 from inventory_api.domain.stock import Place
@@ -60,7 +60,7 @@ async def put_thresholds(
     version = required_version(if_match)
     async with services.store.transaction() as transaction:
         level = await set_thresholds(
-            transaction, Place(sku, location), version, body.safety_stock, body.reorder_point
+            transaction, Place(sku, location), version, Thresholds(**body.model_dump())
         )
     services.stock.changed([sku])
     return respond(render(level_out(level), headers={"ETag": etag(level.version)}))

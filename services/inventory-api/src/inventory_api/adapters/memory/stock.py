@@ -93,7 +93,9 @@ class MemoryLevels:
         if place not in self._rows.levels:
             sku, now = self._rows.skus[place.sku], self._clock.now()
             number = len(self._rows.levels) + 1
-            level = StockLevel(number, place, 0, 0, 0, sku.safety_stock, sku.reorder_point, 1, now)
+            level = StockLevel(
+                number, place, 0, 0, 0, sku.safety_stock, sku.reorder_point, 1, now, sku.backorder_limit
+            )
             self._rows.levels[place] = level
 
     async def lock(self, places: Sequence[Place]) -> dict[Place, StockLevel]:
@@ -120,7 +122,7 @@ class MemoryLevels:
 
     async def hold(self, quantities: Mapping[int, int]) -> bool:
         """Do as the port says."""
-        if any(self._rows.level(number).available < quantity for number, quantity in quantities.items()):
+        if any(self._rows.level(number).holdable < quantity for number, quantity in quantities.items()):
             return False
         for number, quantity in quantities.items():
             self._rows.reserve(number, quantity, self._clock.now())
@@ -129,7 +131,13 @@ class MemoryLevels:
     async def change(self, level_id: int, adjustment: Adjustment) -> LedgerEntry:
         """Do as the port says."""
         level, now, place = self._rows.level(level_id), self._clock.now(), adjustment.place
-        check_change(place, level.on_hand, level.reserved, adjustment.delta)
+        check_change(
+            place,
+            level.on_hand,
+            level.reserved,
+            adjustment.delta,
+            backorder_limit=level.backorder_limit,
+        )
         after = level.on_hand + adjustment.delta
         self._rows.levels[place] = replace(level, on_hand=after, version=level.version + 1, updated_at=now)
         entry = LedgerEntry(
@@ -155,10 +163,19 @@ class MemoryLevels:
         level = self._rows.level(level_id)
         self._write(replace(level, incoming=level.incoming + delta))
 
-    async def set_thresholds(self, level_id: int, safety_stock: int, reorder_point: int) -> None:
+    async def set_thresholds(
+        self, level_id: int, safety_stock: int, reorder_point: int, backorder_limit: int
+    ) -> None:
         """Do as the port says."""
         level = self._rows.level(level_id)
-        self._write(replace(level, safety_stock=safety_stock, reorder_point=reorder_point))
+        self._write(
+            replace(
+                level,
+                safety_stock=safety_stock,
+                reorder_point=reorder_point,
+                backorder_limit=backorder_limit,
+            )
+        )
 
     def _write(self, level: StockLevel) -> None:
         self._rows.levels[level.place] = replace(

@@ -27,7 +27,8 @@ AUDITS: Mapping[str, str] = MappingProxyType(
             WHERE l.reserved <> COALESCE(r.total, 0)
         """,
         "03_nothing_is_oversold": """
-            SELECT count(*) FROM stock_levels WHERE reserved < 0 OR on_hand < reserved
+            SELECT count(*) FROM stock_levels
+            WHERE reserved < 0 OR on_hand < 0 OR on_hand + backorder_limit < reserved
         """,
         "04_what_is_confirmed_is_sold_once": """
             SELECT count(*) FROM (

@@ -15,9 +15,9 @@ from .session import Row, Session
 
 _ADD_SKU = text("""
     INSERT INTO skus (sku, sku_fold, name, category, barcodes, attributes, safety_stock, reorder_point,
-                      unit_cost)
+                      unit_cost, backorder_limit)
     VALUES (:sku, :fold, :name, :category, CAST(:barcodes AS text[]), CAST(:attributes AS jsonb),
-            :safety_stock, :reorder_point, :unit_cost)
+            :safety_stock, :reorder_point, :unit_cost, :backorder_limit)
     ON CONFLICT DO NOTHING
     RETURNING *
 """)
@@ -87,6 +87,7 @@ def _sku_values(new: NewSku) -> dict[str, Any]:
         "safety_stock": new.safety_stock,
         "reorder_point": new.reorder_point,
         "unit_cost": new.unit_cost,
+        "backorder_limit": new.backorder_limit,
     }
 
 
@@ -102,6 +103,7 @@ def sku_of(row: Row) -> Sku:
         reorder_point=row["reorder_point"],
         created_at=row["created_at"],
         unit_cost=row["unit_cost"],
+        backorder_limit=row["backorder_limit"],
     )
 
 

@@ -12,7 +12,7 @@ STAGE = (
     "CREATE TEMPORARY TABLE touched (line bigint)",
     """
     CREATE TEMPORARY TABLE compared (
-        id bigint, line bigint, before bigint, after bigint, reserved bigint, safety_stock bigint,
+        id bigint, line bigint, before bigint, after bigint, least bigint, safety_stock bigint,
         reorder_point bigint, counted boolean, tuned boolean
     )
     """,
@@ -108,9 +108,10 @@ CHANGE_SKUS = """
 """
 OPEN = """
     WITH opened AS (
-        INSERT INTO stock_levels (sku_id, location_id, on_hand, safety_stock, reorder_point, ledger_sequence)
+        INSERT INTO stock_levels (sku_id, location_id, on_hand, safety_stock, reorder_point, backorder_limit,
+                                  ledger_sequence)
         SELECT k.id, p.id, coalesce(d.on_hand, 0), coalesce(d.safety_stock, k.safety_stock),
-               coalesce(d.reorder_point, k.reorder_point), (coalesce(d.on_hand, 0) > 0)::int
+               coalesce(d.reorder_point, k.reorder_point), k.backorder_limit, (coalesce(d.on_hand, 0) > 0)::int
         FROM staged d JOIN skus k ON k.sku = d.sku JOIN locations p ON p.code = d.location
         WHERE d.line BETWEEN $1 AND $2
         ORDER BY k.id, p.id
@@ -159,7 +160,7 @@ EXPIRE_DUE = f"""
 """  # noqa: S608 - a constant of this file
 COMPARE = f"""
     INSERT INTO compared
-    SELECT l.id, d.line, l.on_hand, coalesce(d.on_hand, l.on_hand), l.reserved,
+    SELECT l.id, d.line, l.on_hand, coalesce(d.on_hand, l.on_hand), greatest(0, l.reserved - l.backorder_limit),
            coalesce(d.safety_stock, l.safety_stock), coalesce(d.reorder_point, l.reorder_point),
            coalesce(d.on_hand, l.on_hand) <> l.on_hand,
            (coalesce(d.safety_stock, l.safety_stock), coalesce(d.reorder_point, l.reorder_point))
@@ -169,10 +170,10 @@ COMPARE = f"""
 """  # noqa: S608 - a constant of this file
 LEAVE_OUT_SHORT = """
     WITH bad AS (
-        DELETE FROM compared WHERE after < reserved RETURNING line, after, reserved
+        DELETE FROM compared WHERE after < least RETURNING line, after, least
     )
     SELECT line, 'on_hand' AS col, 'insufficient_stock' AS code,
-           after || ' is less than the ' || reserved || ' that are held for customers' AS message,
+           after || ' is less than the ' || least || ' that are held for customers' AS message,
            count(*) OVER () AS number
     FROM bad ORDER BY line LIMIT 100
 """

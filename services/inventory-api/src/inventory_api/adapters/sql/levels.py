@@ -22,9 +22,9 @@ from .session import Row, Session
 # statement_timestamp() is stable, so that the index on expires_at serves; clock_timestamp() would read every hold.
 _STOCK = text("""
     SELECT s.sku, s.name, s.category, s.barcodes, s.attributes, s.safety_stock, s.reorder_point, s.created_at,
-           s.unit_cost,
+           s.unit_cost, s.backorder_limit,
            l.id AS level_id, p.code, l.on_hand, l.incoming, l.version, l.updated_at,
-           l.safety_stock AS level_safety, l.reorder_point AS level_reorder,
+           l.safety_stock AS level_safety, l.reorder_point AS level_reorder, l.backorder_limit AS level_backorder,
            l.reserved - COALESCE((
                SELECT sum(r.held) FROM reservation_lines r
                WHERE r.level_id = l.id AND r.held > 0 AND r.expires_at <= statement_timestamp()
@@ -37,7 +37,8 @@ _STOCK = text("""
 """)
 _LOW = text("""
     SELECT l.id AS level_id, s.sku, p.code, l.on_hand, l.reserved, l.incoming, l.version, l.updated_at,
-           l.safety_stock AS level_safety, l.reorder_point AS level_reorder, w.since
+           l.safety_stock AS level_safety, l.reorder_point AS level_reorder, l.backorder_limit AS level_backorder,
+           w.since
     FROM low_stock w
     JOIN stock_levels l ON l.id = w.level_id
     JOIN skus s ON s.id = l.sku_id
@@ -45,15 +46,15 @@ _LOW = text("""
     WHERE w.level_id > :after ORDER BY w.level_id LIMIT :limit
 """)
 _OPEN = text("""
-    INSERT INTO stock_levels (sku_id, location_id, safety_stock, reorder_point)
-    SELECT s.id, p.id, s.safety_stock, s.reorder_point FROM skus s, locations p
+    INSERT INTO stock_levels (sku_id, location_id, safety_stock, reorder_point, backorder_limit)
+    SELECT s.id, p.id, s.safety_stock, s.reorder_point, s.backorder_limit FROM skus s, locations p
     WHERE s.sku = :sku AND p.code = :location
     ON CONFLICT DO NOTHING
 """)
 # By subqueries, so that each place is two index look-ups even on tables of which there are no statistics yet.
 _LOCK = text("""
     SELECT l.id AS level_id, w.sku, w.code, l.on_hand, l.reserved, l.incoming, l.version, l.updated_at,
-           l.safety_stock AS level_safety, l.reorder_point AS level_reorder,
+           l.safety_stock AS level_safety, l.reorder_point AS level_reorder, l.backorder_limit AS level_backorder,
            EXISTS (
                SELECT FROM reservation_lines r
                WHERE r.level_id = l.id AND r.held > 0 AND r.expires_at <= statement_timestamp()
@@ -89,7 +90,7 @@ _HOLD = text("""
     UPDATE stock_levels l
     SET reserved = l.reserved + w.quantity, version = l.version + 1, updated_at = clock_timestamp()
     FROM unnest(CAST(:ids AS bigint[]), CAST(:quantities AS bigint[])) AS w (id, quantity)
-    WHERE l.id = w.id AND l.on_hand - l.reserved - l.safety_stock >= w.quantity
+    WHERE l.id = w.id AND l.on_hand - l.reserved - l.safety_stock + l.backorder_limit >= w.quantity
     RETURNING l.id
 """)
 _CHANGE = text("""
@@ -97,7 +98,8 @@ _CHANGE = text("""
         UPDATE stock_levels
         SET on_hand = on_hand + CAST(:delta AS bigint), ledger_sequence = ledger_sequence + 1,
             version = version + 1, updated_at = clock_timestamp()
-        WHERE id = :level_id AND on_hand + CAST(:delta AS bigint) BETWEEN reserved AND :most
+        WHERE id = :level_id
+          AND on_hand + CAST(:delta AS bigint) BETWEEN greatest(0, reserved - backorder_limit) AND :most
         RETURNING id, ledger_sequence, on_hand
     )
     INSERT INTO ledger (level_id, sequence, delta, before, after, reason, reference, actor, reservation_id,
@@ -114,10 +116,10 @@ _EXPECT = text("""
 """)
 _SET_THRESHOLDS = text("""
     UPDATE stock_levels SET safety_stock = :safety_stock, reorder_point = :reorder_point,
-        version = version + 1, updated_at = clock_timestamp()
+        backorder_limit = :backorder_limit, version = version + 1, updated_at = clock_timestamp()
     WHERE id = :level_id
 """)
-_COUNTERS = text("SELECT on_hand, reserved FROM stock_levels WHERE id = :level_id")
+_COUNTERS = text("SELECT on_hand, reserved, backorder_limit FROM stock_levels WHERE id = :level_id")
 
 
 class SqlLevels:
@@ -194,7 +196,13 @@ class SqlLevels:
         row = (await self._session.execute(_CHANGE, values)).first()
         if row is None:
             counters = (await self._session.execute(_COUNTERS, {"level_id": level_id})).one()
-            check_change(adjustment.place, counters.on_hand, counters.reserved, adjustment.delta)
+            check_change(
+                adjustment.place,
+                counters.on_hand,
+                counters.reserved,
+                adjustment.delta,
+                backorder_limit=counters.backorder_limit,
+            )
             raise AssertionError("the guarded update and check_change disagree")
         return entry_of(row, adjustment.place)
 
@@ -202,9 +210,16 @@ class SqlLevels:
         """Change what is incoming."""
         await self._session.execute(_EXPECT, {"level_id": level_id, "delta": delta})
 
-    async def set_thresholds(self, level_id: int, safety_stock: int, reorder_point: int) -> None:
+    async def set_thresholds(
+        self, level_id: int, safety_stock: int, reorder_point: int, backorder_limit: int
+    ) -> None:
         """Write the thresholds."""
-        values = {"level_id": level_id, "safety_stock": safety_stock, "reorder_point": reorder_point}
+        values = {
+            "level_id": level_id,
+            "safety_stock": safety_stock,
+            "reorder_point": reorder_point,
+            "backorder_limit": backorder_limit,
+        }
         await self._session.execute(_SET_THRESHOLDS, values)
 
 
@@ -234,4 +249,5 @@ def level_of(row: Row) -> StockLevel:
         reorder_point=row["level_reorder"],
         version=row["version"],
         updated_at=row["updated_at"],
+        backorder_limit=row["level_backorder"],
     )

@@ -23,6 +23,7 @@ _PAGE = """
     ), shown AS (
         SELECT l.id AS level_id, s.sku, p.code, l.on_hand, n.reserved, l.incoming, l.version, l.updated_at,
                l.safety_stock AS level_safety, l.reorder_point AS level_reorder,
+               l.backorder_limit AS level_backorder,
                greatest(0, l.on_hand - n.reserved - l.safety_stock) AS available
         FROM seen l
         JOIN skus s ON s.id = l.sku_id
