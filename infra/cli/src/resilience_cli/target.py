@@ -62,4 +62,4 @@ def _describe(name: str, part: PartState) -> dict[str, Any]:
 
 
 def _order(item: tuple[str, PartState]) -> int:
-    return PARTS.index(item[0])
+    return PARTS.index(item[0]) if item[0] in PARTS else len(PARTS)
