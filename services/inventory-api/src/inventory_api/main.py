@@ -10,25 +10,19 @@ from random import Random
 from secrets import token_hex
 
 import structlog
-from pydantic import SecretStr
-from redis.asyncio import Redis
 
 from inventory_api import metrics as rows
-from inventory_api.adapters import cache
 from inventory_api.adapters.applier import Applier, Source
 from inventory_api.adapters.auditing import Auditing
 from inventory_api.adapters.backlog import BacklogWatch
-from inventory_api.adapters.breakers import BreakerReports, Identity, Returning, build_breakers, deadline_s
+from inventory_api.adapters.breakers import BreakerReports, Identity, build_breakers
 from inventory_api.adapters.feed import TOPICS, LevelFeed
-from inventory_api.adapters.images import Bucket, S3Images
 from inventory_api.adapters.redo import Log, RedoRelay
 from inventory_api.adapters.relay import Relay
 from inventory_api.adapters.shared_quota import SharedQuota
-from inventory_api.adapters.sql.database import Database, Limits, connect
 from inventory_api.adapters.sql.schema import Schema
 from inventory_api.adapters.sql.store import SqlStore
 from inventory_api.adapters.sql.tidying import Tidying
-from inventory_api.adapters.writer import Model, OpenAIWriter
 from inventory_api.application.assistant import Assistant
 from inventory_api.application.commands import Backlog, Commands
 from inventory_api.application.images import Images
@@ -42,6 +36,7 @@ from inventory_api.http.move_rendering import applied_answer
 from inventory_api.http.overload import Entrance, Lanes
 from inventory_api.http.services import Services
 from inventory_api.office import build_office
+from inventory_api.outside import Outside, build_outside, refused_by_content, watch_return
 from inventory_api.readiness import Startup
 from inventory_api.settings import Settings
 from resilience_contracts import Encoded, Policy, PolicyError, Topic, View, default_policy, parse_policy
@@ -78,24 +73,6 @@ READ_DEADLINE_S = 0.28
 """A read that finds nothing is refused within 300 ms, whatever hangs."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outside:
-    """The adapters, connected to nothing yet."""
-
-    database: Database
-    redis: Redis
-    shared: cache.RedisStockCache
-    images: S3Images
-    writer: OpenAIWriter
-
-    async def close(self) -> None:
-        """Let go of all of them."""
-        await self.shared.close()
-        self.images.close()
-        await self.writer.close()
-        await self.database.close()
-
-
 def start() -> None:
     """Run the service until it is told to stop; never returns."""
     settings = load(Settings)
@@ -108,8 +85,8 @@ def start() -> None:
 async def inventory(settings: Settings, policy: Policy, tracing: Tracing) -> int:
     """Run every task of the service side by side; returns the exit code."""
     clock, rng = SystemClock(), Random()  # noqa: S311 - spreads waits, guards nothing
-    breakers = build_breakers(policy, {"openai": _refused_by_content}, rng)
-    outside = _outside(settings, policy, breakers)
+    breakers = build_breakers(policy, {"openai": refused_by_content}, rng)
+    outside = build_outside(settings, policy, breakers)
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(finishing(tracing))
         stack.push_async_callback(outside.close)
@@ -175,7 +152,7 @@ async def inventory(settings: Settings, policy: Policy, tracing: Tracing) -> int
             Tidying(outside.database, clock).run(),
             office.exports.run(),
             SharedQuota(door.quota, outside.redis, breakers["redis"], clock).run(),
-            *(task.run() for task in _returning(outside, breakers, clock)),
+            *(task.run() for task in watch_return(outside, breakers, clock)),
         )
 
 
@@ -280,59 +257,10 @@ async def _note_caught_up(levels: ReplicaReader, startup: Startup) -> None:
     startup.caught_up = True
 
 
-def _outside(settings: Settings, policy: Policy, breakers: Mapping[str, CircuitBreaker]) -> Outside:
-    limits = Limits(
-        settings.database_writers,
-        settings.database_readers,
-        settings.database_queue_s,
-        deadline_s(policy, "postgresql"),
-    )
-    engine = connect(settings.database_url.get_secret_value(), limits, settings.instance)
-    redis = cache.connect(settings.redis_url.get_secret_value(), deadline_s(policy, "redis"))
-    bucket = Bucket(
-        settings.s3_endpoint_url,
-        settings.s3_bucket,
-        settings.aws_region,
-        _revealed(settings.aws_access_key_id),
-        _revealed(settings.aws_secret_access_key),
-    )
-    model = Model(
-        settings.openai_base_url,
-        _revealed(settings.openai_api_key),
-        settings.openai_model,
-        settings.openai_small_model,
-    )
-    return Outside(
-        Database(engine, breakers["postgresql"], limits),
-        redis,
-        cache.RedisStockCache(redis, breakers["redis"], settings.stock_hard_age_s),
-        S3Images(bucket, breakers["s3"], deadline_s(policy, "s3")),
-        OpenAIWriter(model, breakers["openai"], deadline_s(policy, "openai")),
-    )
-
-
-def _returning(outside: Outside, breakers: Mapping[str, CircuitBreaker], clock: Clock) -> list[Returning]:
-    checks = {
-        "postgresql": outside.database.check,
-        "redis": outside.shared.check,
-        "s3": outside.images.check,
-        "openai": outside.writer.check,
-    }
-    return [Returning(breakers[name], check, clock) for name, check in checks.items()]
-
-
 def _ages(settings: Settings) -> Ages:
     return Ages(
         settings.stock_soft_age_s, settings.stock_hard_age_s, settings.stock_cached_skus, READ_DEADLINE_S
     )
-
-
-def _refused_by_content(error: Exception) -> bool:
-    return getattr(error, "status_code", None) == 400  # noqa: PLR2004 - HTTP: the request, not the service
-
-
-def _revealed(secret: SecretStr | None) -> str | None:
-    return secret.get_secret_value() if secret else None
 
 
 def _policy(path: Path | None) -> Policy:
