@@ -310,15 +310,35 @@ def test_a_restart_without_postgresql_serves_what_the_shared_cache_knows(
     until(lambda: hold(api, (sku, 1)).status_code == 201)
 
 
-def test_without_redis_no_request_fails(api: httpx.Client, sku: str, stack: RunningStack) -> None:
-    for fault in (stack.pause, stack.stop):
-        fault("redis")
-        for _ in range(20):
-            assert api.get(f"/v1/stock/{sku}").status_code == 200
-            assert adjust(api, sku, 1).status_code == 201
-        stack.restore("redis")
+def read_at_postgresql(stack: RunningStack) -> float:
+    """Return how many SKUs' stock was read there, by the service's own count."""
+    text = httpx.get(stack.metrics_url("inventory-api"), timeout=5, trust_env=False).text
+    (line,) = (
+        line
+        for line in text.splitlines()
+        if line.startswith('inventory_stock_reads_total{layer="authority"}')
+    )
+    return float(line.rpartition(" ")[2])
 
-    assert api.get(f"/v1/stock/{sku}").json()["available"] == 50
+
+@pytest.mark.parametrize("fault", ["pause", "stop"])
+def test_without_redis_no_request_fails_and_postgresql_is_read_as_often_as_before(
+    api: httpx.Client, sku: str, stack: RunningStack, fault: str
+) -> None:
+    set_level(stack, api, Level.OPTIMAL)
+    getattr(stack, fault)("redis")
+    for _ in range(20):
+        assert adjust(api, sku, 1).status_code == 201
+        assert api.get(f"/v1/stock/{sku}").status_code == 200
+    began_s, before = time.monotonic(), read_at_postgresql(stack)
+
+    with ThreadPoolExecutor(8) as threads:
+        answers = list(threads.map(lambda _: api.get(f"/v1/stock/{sku}"), range(400)))
+
+    assert {answer.status_code for answer in answers} == {200}
+    assert {answer.json()["available"] for answer in answers} == {30}
+    # One SKU in one process: once in each second (STOCK_SOFT_AGE_S), however many ask.
+    assert read_at_postgresql(stack) - before <= time.monotonic() - began_s + 1
 
 
 def test_accepted_adjustments_survive_a_kill_and_are_applied_once(
