@@ -21,7 +21,7 @@ from resilience_runtime.tracing import Tracing
 from . import metrics as rows
 from .adapters.report_record import Record
 from .adapters.shelf import Shelf
-from .domain import Refused
+from .domain import RefusalReason, Refused
 from .partition import Partition
 
 log = structlog.get_logger(__name__)
@@ -56,7 +56,12 @@ class Ownership:
         self._random = random
         self._metrics = metrics
         self._tracing = tracing
-        self._taken = metrics.counter(rows.EVENTS).labels("taken")
+        events, refused = metrics.counter(rows.EVENTS), metrics.counter(rows.REFUSED)
+        self._taken = events.labels("taken")
+        # From 0, else the first scrape shows the first refusals and no increase ever does.
+        events.labels("dead_decode"), events.labels("dead_apply")
+        for reason in RefusalReason:
+            refused.labels(reason.value)
         self._dead_letters = DeadLetters(publisher, clock)
         self._partitions: dict[int, Partition] = {}
         metrics.watch(rows.PARTITIONS, lambda: len(self._partitions))

@@ -14,13 +14,17 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import asyncpg
+import structlog
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
 
 from resilience_contracts import RowsWritten, RowWrite, encode
 from resilience_runtime import Backoff, Clock
 
 from .election import CALL_S, LEASE_CHECK_S, Duty, do_while_elected
 from .sql import redo
+
+log = structlog.get_logger(__name__)
 
 ELECTION = 7_267_005
 """Advisory lock of the one replica that publishes."""
@@ -66,6 +70,20 @@ class RedoRelay:
         await do_while_elected(self._duty, self._publish, self._clock)
 
     async def _publish(self, connection: asyncpg.Connection, backoff: Backoff) -> None:
+        self._elected = True
+        try:
+            while True:
+                async with asyncio.timeout(CALL_S):  # its age goes on while no broker is there to take it
+                    self._since = await redo.oldest(connection)
+                try:
+                    await self._publish_to_broker(connection, backoff)
+                except (KafkaError, TimeoutError, OSError) as error:
+                    log.info("redo log waits", reason=f"{type(error).__name__}: {str(error)[:200]}")
+                    await self._clock.sleep(backoff.next_s())
+        finally:
+            self._elected, self._since = False, None
+
+    async def _publish_to_broker(self, connection: asyncpg.Connection, backoff: Backoff) -> None:
         producer = AIOKafkaProducer(
             bootstrap_servers=self._log.bootstrap,
             client_id=f"{self._log.client_id}-redo",
@@ -78,7 +96,6 @@ class RedoRelay:
                 await producer.start()
             # What a predecessor that lost its lock still has under way is out, or given up, after this.
             await self._clock.sleep(LEASE_CHECK_S)
-            self._elected = True
             lineage = await redo.lineage(connection)
             while True:
                 published = await self._publish_group(connection, producer, lineage)
@@ -87,7 +104,6 @@ class RedoRelay:
                     self._since = None
                     await self._clock.sleep(IDLE_S)
         finally:
-            self._elected, self._since = False, None
             with contextlib.suppress(Exception):
                 await asyncio.wait_for(producer.stop(), CALL_S)
 

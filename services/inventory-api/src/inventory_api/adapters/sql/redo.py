@@ -13,6 +13,7 @@ import asyncpg
 
 BATCH = 500
 _FIRST = "SELECT max(id) FROM (SELECT id FROM redo ORDER BY id LIMIT $1) oldest"
+_OLDEST = "SELECT created_at FROM redo ORDER BY id LIMIT 1"
 _WHOLE = "SELECT max(id) FROM redo WHERE xid IN (SELECT xid FROM redo WHERE id <= $1)"
 _ROWS = "SELECT id, table_name, rows_json, created_at FROM redo WHERE id <= $1 ORDER BY id"
 _FORGET = """
@@ -34,6 +35,12 @@ class Kept:
 async def lineage(connection: asyncpg.Connection) -> str:
     """Return the identity that a database has in common with what is restored from it."""
     found: str = await connection.fetchval("SELECT lineage FROM redo_log")
+    return found
+
+
+async def oldest(connection: asyncpg.Connection) -> datetime | None:
+    """Return when the oldest statement that is not published was written; None when there is none."""
+    found: datetime | None = await connection.fetchval(_OLDEST)
     return found
 
 
