@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import random
+import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
+from pathlib import Path
 
 import httpx
 import pytest
@@ -14,6 +16,8 @@ from pydantic import ValidationError
 
 from resilience_chaos.proxy import Kind, Link, Order
 from resilience_chaos.proxy.control import create_app
+from resilience_chaos.proxy.link import Certificates
+from resilience_cli.stack.certificates import AUTHORITY, write_certificates
 
 ANSWER = bytes(range(100)) * 10
 SOON_S = 0.3
@@ -181,6 +185,27 @@ async def test_flapping_breaks_and_mends_by_itself(link: Link, dial: Dial) -> No
             except ConnectionError:
                 seen.add("reset")
             await asyncio.sleep(0.05)
+
+
+async def test_an_expired_certificate_is_shown_to_whoever_connects(link: Link, tmp_path: Path) -> None:
+    write_certificates(tmp_path)
+    trust = ssl.create_default_context(cafile=tmp_path / AUTHORITY)
+    async with Link("tls", 0, link.upstream, random.Random(1), Certificates(tmp_path)) as secret:
+
+        async def answer() -> bytes:
+            reader, writer = await asyncio.open_connection("127.0.0.1", secret.port, ssl=trust)
+            try:
+                writer.write(b"x\n")
+                return await reader.readexactly(len(ANSWER))
+            finally:
+                writer.transport.abort()
+
+        assert await answer() == ANSWER
+        secret.obey(Order(kind=Kind.EXPIRED))
+        with pytest.raises(ssl.SSLCertVerificationError, match="expired"):
+            await answer()
+        secret.obey(None)
+        assert await answer() == ANSWER
 
 
 async def test_a_server_that_is_gone_is_a_reset(dial: Dial) -> None:

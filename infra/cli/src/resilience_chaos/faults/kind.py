@@ -54,6 +54,9 @@ KINDS = {
     "half-open": _network(Network.HALF_OPEN),
     "cut": _network(Network.CUT, needed=("after_bytes",)),
     "garble": _network(Network.GARBLE),
+    "expired": Kind(
+        partial(answer.network, Network.EXPIRED), ("openai",), frozenset({"period_s"}), proxies=True
+    ),
     "status": Kind(answer.status, ("openai", "s3"), STATUS | {"retry_after_s", "fail_ratio"}, STATUS),
     "malformed": Kind(partial(answer.openai, malformed=True), ("openai",)),
     "slow": Kind(answer.openai, ("openai",), frozenset({"latency_ms"}), frozenset({"latency_ms"})),

@@ -5,17 +5,18 @@ from __future__ import annotations
 import argparse
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
+from pathlib import Path
 
 import uvicorn
 
 from .control import create_app
-from .link import Link
+from .link import Certificates, Link
 
 
-def links_of(words: Sequence[str], rng: random.Random) -> list[Link]:
-    """Read links from NAME=PORT:UPSTREAM.
+def links_of(words: Sequence[str], tls: Mapping[str, Path], rng: random.Random) -> list[Link]:
+    """Read links from NAME=PORT:UPSTREAM; those named in `tls` speak it, with the certificates of that folder.
 
     Raises:
         ValueError: a word is none.
@@ -24,7 +25,8 @@ def links_of(words: Sequence[str], rng: random.Random) -> list[Link]:
     for word in words:
         name, _, ports = word.partition("=")
         port, upstream = map(int, ports.split(":"))
-        links.append(Link(name, port, upstream, rng))
+        certificates = Certificates(tls[name]) if name in tls else None
+        links.append(Link(name, port, upstream, rng, certificates))
     return links
 
 
@@ -42,9 +44,11 @@ def main() -> None:
     """Read the command line and serve."""
     parser = argparse.ArgumentParser(prog="resilience_chaos.proxy")
     parser.add_argument("--control", type=int, required=True)
+    parser.add_argument("--tls", action="append", default=[], metavar="LINK=FOLDER")
     parser.add_argument("links", nargs="+")
     given = parser.parse_args()
-    asyncio.run(serve(given.control, links_of(given.links, random.Random())))  # noqa: S311 - jitter
+    tls = {name: Path(folder) for name, _, folder in (word.partition("=") for word in given.tls)}
+    asyncio.run(serve(given.control, links_of(given.links, tls, random.Random())))  # noqa: S311 - jitter
 
 
 if __name__ == "__main__":

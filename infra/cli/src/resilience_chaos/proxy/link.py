@@ -8,10 +8,12 @@ from __future__ import annotations
 import asyncio
 import random
 import socket
+import ssl
 import struct
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Self
 
 from .order import Kind, Order
@@ -21,6 +23,19 @@ SLICES_A_SECOND = 10
 HARD = struct.pack("ii", 1, 0)
 GARBLED = bytes(range(128, 256))
 SWALLOWING = frozenset({Kind.BLACKHOLE, Kind.HALF_OPEN})
+
+
+class Certificates:
+    """What a link that speaks TLS shows: `valid.pem` or `expired.pem` of a folder, each with its key."""
+
+    def __init__(self, folder: Path) -> None:
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._folder = folder
+        self.show(expired=False)
+
+    def show(self, *, expired: bool) -> None:
+        """Choose for every handshake from now on."""
+        self.context.load_cert_chain(self._folder / ("expired.pem" if expired else "valid.pem"))
 
 
 class _CutError(Exception):
@@ -53,8 +68,11 @@ class _Connection:
 class Link:
     """Listens on a port of loopback and passes everything on to another, until it is ordered otherwise."""
 
-    def __init__(self, name: str, port: int, upstream: int, rng: random.Random) -> None:
+    def __init__(
+        self, name: str, port: int, upstream: int, rng: random.Random, tls: Certificates | None = None
+    ) -> None:
         self.name, self.port, self.upstream = name, port, upstream
+        self._tls = tls
         self.order: Order | None = None
         self._rng = rng
         self._ordered_s = 0.0
@@ -63,7 +81,9 @@ class Link:
         self._beat: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
+        self._server = await asyncio.start_server(
+            self._accept, "127.0.0.1", self.port, ssl=self._tls.context if self._tls else None
+        )
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
@@ -101,13 +121,17 @@ class Link:
             await asyncio.sleep(half_s)
 
     def _begin(self, order: Order) -> None:
+        if self._tls and order.kind is Kind.EXPIRED:
+            self._tls.show(expired=True)
         for connection in set(self._open):
-            if order.kind is Kind.RESET:
+            if order.kind in {Kind.RESET, Kind.EXPIRED}:
                 connection.reset()
             elif order.kind is Kind.HALF_OPEN:
                 connection.doomed = True
 
     def _mend(self) -> None:
+        if self._tls:
+            self._tls.show(expired=False)
         for connection in set(self._open):
             if connection.doomed or connection.server is None:
                 connection.reset()
@@ -218,3 +242,5 @@ class Link:
             await asyncio.Event().wait()
         if writer.can_write_eof():
             writer.write_eof()
+        else:
+            writer.close()  # TLS knows no half of a connection

@@ -25,6 +25,8 @@ class Kind(StrEnum):
     """A connection is reset once `after_bytes` of answers went through it."""
     GARBLE = "garble"
     """Answers have their length and wrong bytes."""
+    EXPIRED = "expired"
+    """Whoever connects is shown a certificate that was valid until yesterday; open connections are reset."""
     SAY = "say"
     """Whatever is asked, `text` is the answer, and the connection ends."""
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from . import openai, s3
 from .kafka import Kafka
-from .network import NETWORK, Network, kafka_ways, port_for
+from .network import NETWORK, Network, kafka_ways, openai_env, port_for
 from .openai import OpenAI
 from .part import Part, Place
 from .ports import Ports
@@ -65,7 +65,7 @@ def through_links(place: Place, ports: Ports, service: str) -> dict[str, str]:
         "DATABASE_URL": PostgreSQL(place, port_for(ports, "postgresql", service)).url,
         "REDIS_URL": Redis(place, port_for(ports, "redis", service)).url,
         "S3_ENDPOINT_URL": S3(place, port_for(ports, "s3", service)).endpoint,
-        "OPENAI_BASE_URL": OpenAI(place, port_for(ports, "openai", service)).base_url,
+        **openai_env(place, port_for(ports, "openai", service)),
     }
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 
+from .certificates import AUTHORITY, write_certificates
 from .loopback_http import ask
 from .part import NotReadyError, Place
 from .ports import Ports
@@ -57,8 +58,10 @@ class Network:
 
     def prepare(self) -> Command:
         """Say how to start it."""
+        write_certificates(self.place.data(self.name))
         links = [f"{name}={self.ports[f'link {name}']}:{self._upstream(name)}" for name in LINKS]
-        argv = (sys.executable, "-m", "resilience_chaos.proxy", "--control", str(self.port), *links)
+        orders = ("--control", str(self.port), "--tls", f"openai={self.place.data(self.name)}")
+        argv = (sys.executable, "-m", "resilience_chaos.proxy", *orders, *links)
         return Command(argv, cwd=self.place.root)
 
     def talk(self) -> None:
@@ -70,3 +73,11 @@ class Network:
     def _upstream(self, link: str) -> int:
         part, _, service = link.partition(":")
         return self.ports[f"way {service}"] if service else self.ports[part]
+
+
+def openai_env(place: Place, port: int) -> dict[str, str]:
+    """Return what a client of OpenAI is told: its link speaks TLS, with a certificate of the stack's authority."""
+    return {
+        "OPENAI_BASE_URL": f"https://127.0.0.1:{port}/v1",
+        "SSL_CERT_FILE": str(place.data(NETWORK) / AUTHORITY),
+    }
