@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jsonschema
@@ -81,3 +82,78 @@ def test_every_answer_has_an_example_that_its_schema_takes(document: dict[str, A
                 shown += status.startswith("2")
 
     assert shown >= 30
+
+
+def told(document: dict[str, Any]) -> Iterator[tuple[tuple[str, str], str, dict[str, Any]]]:
+    """Yield every object in every example, with the operation and the status that it is of."""
+
+    def objects(value: object) -> Iterator[dict[str, Any]]:
+        if isinstance(value, dict):
+            yield value
+        for each in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+            yield from objects(each)
+
+    for at, operation in operations(document).items():
+        for status, response in operation["responses"].items():
+            for content in response.get("content", {}).values():
+                for each in objects(content.get("example")):
+                    yield at, status, each
+
+
+GOES_TOGETHER: dict[str, tuple[set[str], Callable[[dict[str, Any]], bool]]] = {
+    "what is available": (
+        {"on_hand", "reserved", "safety_stock"},
+        lambda each: each["available"] == each["on_hand"] - each["reserved"] - each["safety_stock"],
+    ),
+    "ledger": ({"before", "after"}, lambda each: each["after"] == each["before"] + each["delta"]),
+    "line of a reservation": (
+        {"held"},
+        lambda each: (
+            each["quantity"] == each["held"] + each["confirmed"] + each["released"] + each["expired"]
+        ),
+    ),
+    "line of a transfer": (
+        {"shipped"},
+        lambda each: (
+            each["shipped"] == each["in_transit"] + each["received"] + each["returned"] + each["lost"]
+        ),
+    ),
+    "expiry": ({"expires_at"}, lambda each: each["expires_at"] > each["created_at"]),
+    "operation": (
+        {"accepted_at"},
+        lambda each: (
+            (each["status"] == "accepted") == (each["finished_at"] is None) == (each["code"] is None)
+        ),
+    ),
+    "entry and level": (
+        {"entry", "level"},
+        lambda each: each["entry"]["after"] == each["level"]["on_hand"],
+    ),
+    "low stock": ({"since", "reorder_point"}, lambda each: each["available"] <= each["reorder_point"]),
+    "sum of locations": (
+        {"locations", "available"},
+        lambda each: each["available"] == sum(level["available"] for level in each["locations"]),
+    ),
+    "name": ({"name"}, lambda each: "sku" in each or each["name"] != "T-shirt, black, M"),
+}
+
+
+def contradictions(each: dict[str, Any]) -> list[str]:
+    """Name what does not go together in an object."""
+    return [
+        what for what, (members, right) in GOES_TOGETHER.items() if members <= each.keys() and not right(each)
+    ]
+
+
+def test_no_example_contradicts_itself(document: dict[str, Any]) -> None:
+    found = {(at, status, what) for at, status, each in told(document) for what in contradictions(each)}
+
+    assert found == set()
+
+
+def test_examples_of_problems_bear_their_own_code(document: dict[str, Any]) -> None:
+    codes = {status: each["code"] for _, status, each in told(document) if "instance" in each}
+
+    assert codes["409"] == "insufficient_stock"
+    assert codes["401"] == "key_needed"
+    assert not {"text", "central"} & set(codes.values())

@@ -9,6 +9,7 @@ from fastapi import FastAPI
 
 from inventory_api.domain.access import GUARDED, needed_scope
 
+from .example_story import OF_ANSWER, refusal, retold
 from .response_examples import example_of
 
 Json = dict[str, Any]
@@ -57,6 +58,7 @@ EXAMPLES: dict[tuple[str, str], Json] = {
     ("post", "/v1/exports"): {"location": "central"},
 }
 """A body that the route takes, by method and path."""
+ACCEPTED = "202"
 _REFUSED = {
     401: "no key, or one that nobody has",
     403: "the key lacks the scope; `scope` names it",
@@ -86,7 +88,7 @@ def _complete(document: Json) -> None:
                 problem = {"schema": {"$ref": "#/components/schemas/ProblemOut"}}
                 content = {"application/problem+json": problem}
                 operation["responses"][str(status)] = {"description": description, "content": content}
-        _add_answers(operation, document["components"]["schemas"])
+        _add_answers(method, path, operation, document["components"]["schemas"])
 
 
 def _operations(document: Json) -> Iterator[tuple[str, str, Json]]:
@@ -100,12 +102,23 @@ def _add_example(operation: Json, example: Json | None) -> None:
         operation["requestBody"]["content"]["application/json"]["example"] = example
 
 
-def _add_answers(operation: Json, schemas: Json) -> None:
+def _add_answers(method: str, path: str, operation: Json, schemas: Json) -> None:
     for status, response in operation["responses"].items():
+        _call_a_problem_one(response)
         for media, content in response.get("content", {}).items():
             if not media.endswith("json") or not content.get("schema") or "example" in content:
                 continue
             example = example_of(content["schema"], schemas)
             if media == "application/problem+json":
-                example |= {"status": int(status.replace("XX", "00")), "detail": response["description"]}
-            content["example"] = example
+                told = refusal(int(status.replace("XX", "00")), path, response["description"])
+                content["example"] = example | {name: told[name] for name in told if name in example}
+            else:
+                other = None if status == ACCEPTED else OF_ANSWER.get((method, path))
+                content["example"] = retold(example, other) if other else example
+
+
+def _call_a_problem_one(response: Json) -> None:
+    """FastAPI puts the schema of every answer under `application/json`."""
+    content = response.get("content", {})
+    if content.get("application/problem+json") == {}:
+        content["application/problem+json"] = content.pop("application/json", {})

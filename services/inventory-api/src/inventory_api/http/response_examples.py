@@ -1,9 +1,11 @@
-"""Examples of answers, made from the schemas of the answers, so that a field cannot be forgotten or outlive itself."""
+"""Examples of answers, made from their schemas and one story: no field can be forgotten, and none outlives itself."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+
+from .example_story import OF_SCHEMA, retold
 
 Json = dict[str, Any]
 
@@ -13,6 +15,7 @@ VALUES: Mapping[str, Any] = {
     "sku": "TEE-BLACK-M",
     "name": "T-shirt, black, M",
     "category": "apparel",
+    "barcodes": "4006381333931",
     "location": "central",
     "code": "central",
     "source": "central",
@@ -46,7 +49,9 @@ def example_of(schema: Json, components: Json, name: str = "") -> Any:
         name: of the property that it is for.
     """
     if "$ref" in schema:
-        return example_of(components[schema["$ref"].rpartition("/")[2]], components, name)
+        kind = schema["$ref"].rpartition("/")[2]
+        example = example_of(components[kind], components, name)
+        return retold(example, OF_SCHEMA[kind]) if kind in OF_SCHEMA else example
     if "const" in schema:
         return schema["const"]
     if "enum" in schema:
