@@ -57,7 +57,7 @@ def test_a_busy_machine_is_no_slow_service_and_a_killed_one_need_not_answer() ->
     [
         (Call("receive", 0, 1, 0), True),
         (Call("reserve", 0, 1, 503, "dependency_unavailable"), True),
-        (Call("reserve", 0, 1, 503, "feature_disabled"), False),
+        (Call("receive", 0, 3, 503, "feature_disabled"), True),
         (Call("reserve", 0, 1, 409), False),
         (Call("availability", 0, 1, 0), False),
     ],

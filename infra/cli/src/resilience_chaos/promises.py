@@ -29,10 +29,12 @@ def miscounted(record: Record) -> list[str]:
 
 
 def is_in_doubt(call: Call) -> bool:
-    """Say whether nobody knows if a write was applied: it must be sent again under its key."""
+    """Say whether nobody can be sure if a write was applied: it must be sent again under its key.
+
+    A refusal as something is away belongs here: what could not be handed to Kafka in time may still arrive there.
+    """
     return call.kind in {"receive", "reserve"} and (
-        call.status == NO_ANSWER
-        or (call.status >= HTTPStatus.INTERNAL_SERVER_ERROR and call.code != "feature_disabled")
+        call.status == NO_ANSWER or call.status >= HTTPStatus.INTERNAL_SERVER_ERROR
     )
 
 
