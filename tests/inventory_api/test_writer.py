@@ -33,12 +33,17 @@ class Server:
         self.may_answer = asyncio.Event()
         self.may_answer.set()
         self.port = 0
+        self.hangs_up = 0
 
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
         length = re.search(r"content-length: (\d+)", head, re.IGNORECASE)
         assert length
         self.asked.append(json.loads(await reader.readexactly(int(length[1]))))
+        if self.hangs_up:
+            self.hangs_up -= 1
+            writer.close()
+            return
         await self.may_answer.wait()
         body = json.dumps(COMPLETION)
         head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
@@ -86,3 +91,24 @@ async def test_few_write_at_once_when_it_is_to_be_spared(server: Server, writer:
     server.may_answer.set()
 
     assert await asyncio.gather(*writing) == ["ok"] * SPARINGLY_AT_ONCE
+
+
+async def test_a_connection_that_breaks_is_tried_again(server: Server, writer: OpenAIWriter) -> None:
+    server.hangs_up = 1
+
+    assert await writer.write("task", "text", 300) == "ok"
+
+    assert len(server.asked) == 2
+
+
+async def test_when_every_connection_breaks_only_a_tenth_more_is_asked(
+    server: Server, writer: OpenAIWriter
+) -> None:
+    for _ in range(30):
+        await writer.write("task", "text", 300)
+    server.hangs_up, before = 1_000, len(server.asked)
+    for _ in range(4):
+        with pytest.raises(UnavailableError):
+            await writer.write("task", "text", 300)
+
+    assert 4 < len(server.asked) - before <= 4 + 1 + 34 / 10

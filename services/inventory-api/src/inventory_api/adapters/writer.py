@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from random import Random
 from typing import TYPE_CHECKING, TypeVar
 
 from inventory_api.application.errors import UnavailableError
-from resilience_guards import Bulkhead, BulkheadFull, CallNotPermitted, CircuitBreaker
+from resilience_guards import Bulkhead, BulkheadFull, CallNotPermitted, CircuitBreaker, Retry, RetryBudget
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -19,6 +20,8 @@ DEPENDENCY = "openai"
 AT_ONCE, SPARINGLY_AT_ONCE = 8, 2
 EMBEDDING = "text-embedding-3-small"
 DIMENSIONS = 256
+PASSING = frozenset({"APIConnectionError", "InternalServerError"})
+"""Errors, by name, after which another attempt may help. Not a timeout: who asks has waited for long enough."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +35,10 @@ class Model:
 
 
 class OpenAIWriter:
-    """Writes with chat completions: no retries of the package's own, a deadline on each call."""
+    """Writes with chat completions: a deadline on each attempt, and one more where it may help, for a tenth of all calls.
+
+    Not the package's own retries, which know no budget: when all fails they treble what is asked.
+    """
 
     def __init__(self, model: Model, breaker: CircuitBreaker, deadline_s: float) -> None:
         self._model = model
@@ -40,6 +46,11 @@ class OpenAIWriter:
         self._deadline_s = deadline_s
         self._places = Bulkhead(AT_ONCE)
         self._few = Bulkhead(SPARINGLY_AT_ONCE)
+        self._again = Retry(
+            budget=RetryBudget(spare=1),
+            is_retryable=_is_passing,
+            rng=Random(),  # noqa: S311 - spreads waits, guards nothing
+        )
         self._client: AsyncOpenAI | None = None
         self._connecting = asyncio.Lock()
 
@@ -79,8 +90,7 @@ class OpenAIWriter:
         try:
             async with places:
                 client = await self._connected()
-                async with self._breaker.guard():
-                    answer = await ask(client)
+                answer = await self._again.call(lambda: self._guarded(client, ask))
             return read(answer)
         except CallNotPermitted as refused:
             raise UnavailableError(DEPENDENCY, "its circuit breaker is open", refused.retry_after_s) from None
@@ -88,6 +98,10 @@ class OpenAIWriter:
             raise UnavailableError(DEPENDENCY, "too many calls wait for it") from None
         except Exception as error:
             raise UnavailableError(DEPENDENCY, f"it does not answer ({type(error).__name__})") from error
+
+    async def _guarded(self, client: AsyncOpenAI, ask: Callable[[AsyncOpenAI], Awaitable[T]]) -> T:
+        async with self._breaker.guard():
+            return await ask(client)
 
     async def check(self) -> None:
         """Ask for the list of models."""
@@ -117,3 +131,7 @@ class OpenAIWriter:
             max_retries=0,
             timeout=self._deadline_s,
         )
+
+
+def _is_passing(error: Exception) -> bool:
+    return type(error).__name__ in PASSING
