@@ -20,7 +20,7 @@ from tests.e2e.shop import Shop, until
 from tests.e2e.test_outages import both_at
 from tests.fixtures.stack import RunningStack
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
 SKUS = tuple(f"RECOVERY-{number:02}" for number in range(20))
 READERS = 4
