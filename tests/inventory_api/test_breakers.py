@@ -25,6 +25,7 @@ from inventory_api.adapters.writer import Model, OpenAIWriter
 from resilience_contracts import BreakerState, Encoded, HealthObserved, decode, default_policy
 from resilience_guards import CircuitBreaker, State
 from resilience_runtime import ManualClock
+from resilience_runtime.trace_context import traceparent_of, within
 
 POLICY = default_policy()
 POSTGRESQL = POLICY.dependencies["postgresql"]
@@ -82,6 +83,19 @@ async def test_an_opening_is_told_before_anything_else_happens(bench: Bench) -> 
 
     assert bench.told() == [BreakerState.CLOSED, BreakerState.OPEN]
     assert bench.reports.changes == {("postgresql", "OPEN"): 1}
+
+
+async def test_a_change_belongs_to_the_trace_of_the_call_that_made_it_and_a_repeated_report_to_none(
+    bench: Bench,
+) -> None:
+    trace = f"00-{'1' * 32}-{'2' * 16}-01"
+    with within(trace):
+        bench.fail()
+    changed = bench.sent[-1]
+    await bench.clock.advance(POSTGRESQL.interval_s)
+
+    assert traceparent_of(changed.headers) == trace
+    assert {traceparent_of(each.headers) for each in bench.sent if each is not changed} == {None}
 
 
 async def test_the_end_of_the_wait_is_told_though_nobody_calls(bench: Bench) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import secrets
 import ssl
 from collections.abc import Callable, Coroutine, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -22,6 +22,7 @@ from flag_service.adapters.letters import Letters, Send
 from flag_service.adapters.signing_key import SigningKey
 from flag_service.adapters.vitals_feed import RECENT_S, vitals_from
 from flag_service.adapters.webhook_sender import AddressGuard, WebhookSender
+from flag_service.adapters.webhook_traces import TracedDeliveries
 from flag_service.application.courier import Courier
 from flag_service.application.desk import HoldDesk
 from flag_service.application.pulse import Pulse
@@ -74,7 +75,7 @@ from resilience_runtime.metrics import Metrics, build_registry, serve_metrics
 from resilience_runtime.problem import problem_response
 from resilience_runtime.serving import serve
 from resilience_runtime.settings import TraceSettings, load, load_file
-from resilience_runtime.tracing import Tracing, finishing, start_tracing
+from resilience_runtime.tracing import NoTracing, Tracing, finishing, start_tracing
 
 SERVICE = "flag-service"
 
@@ -96,6 +97,7 @@ class Outside:
     rng: Random
     boot: str
     lease: Lease
+    tracing: Tracing = field(default_factory=NoTracing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +129,9 @@ def assemble(settings: Settings, policy: Policy, outside: Outside) -> Service:
     )
     letters = Letters(outside.send_letter, pulse.beat)
     open_reader = partial(_open, outside, letters)
-    state_reader = open_reader(STATE_TOPICS, feed.apply, feed.begin)
+    guard = AddressGuard(settings.webhook_allowed_networks)
+    sender = TracedDeliveries(WebhookSender(guard, ssl.create_default_context(), clock), outside.tracing)
+    state_reader = open_reader(STATE_TOPICS, sender.noting(feed.apply), feed.begin)
     audit_reader = open_reader((Topic.AUDIT,), feed.apply, lambda: None)
     desk = HoldDesk(
         switchboard=board,
@@ -159,9 +163,7 @@ def assemble(settings: Settings, policy: Policy, outside: Outside) -> Service:
         kept=kept,
         secret=key.webhook_secret,
         key_id=key.id,
-        sender=WebhookSender(
-            AddressGuard(settings.webhook_allowed_networks), ssl.create_default_context(), clock
-        ),
+        sender=sender,
         clock=clock,
         pulse=pulse,
         rng=outside.rng,
@@ -286,6 +288,7 @@ def _outside(settings: Settings, publisher: KafkaPublisher, tracing: Tracing) ->
         rng=rng,
         boot=secrets.token_hex(4),
         lease=KafkaLease(settings.kafka_bootstrap_servers, settings.instance, clock, rng),
+        tracing=tracing,
     )
 
 

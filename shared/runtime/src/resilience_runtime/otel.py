@@ -29,6 +29,7 @@ _KINDS = {
     SpanKind.INTERNAL: trace.SpanKind.INTERNAL,
     SpanKind.SERVER: trace.SpanKind.SERVER,
     SpanKind.CONSUMER: trace.SpanKind.CONSUMER,
+    SpanKind.CLIENT: trace.SpanKind.CLIENT,
 }
 
 

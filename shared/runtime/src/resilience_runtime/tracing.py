@@ -23,6 +23,7 @@ class SpanKind(StrEnum):
     INTERNAL = "internal"
     SERVER = "server"
     CONSUMER = "consumer"
+    CLIENT = "client"
 
 
 class Tracing(Protocol):

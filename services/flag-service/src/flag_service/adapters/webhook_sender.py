@@ -20,6 +20,7 @@ from standardwebhooks import Webhook
 
 from flag_service.domain.webhooks import Answer, Message
 from resilience_runtime.clock import Clock
+from resilience_runtime.trace_context import current_traceparent
 
 TIMEOUT_S = 15.0
 USER_AGENT = b"retail-resilience-webhooks/1"
@@ -129,6 +130,8 @@ def _headers(secret: str, message: Message, now: datetime) -> list[tuple[bytes, 
         "webhook-timestamp": str(int(now.timestamp())),
         "webhook-signature": signature,
     }
+    if traceparent := current_traceparent():
+        own["traceparent"] = traceparent
     return [(b"user-agent", USER_AGENT), *((name.encode(), value.encode()) for name, value in own.items())]
 
 

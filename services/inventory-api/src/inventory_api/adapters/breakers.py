@@ -13,7 +13,7 @@ import structlog
 
 from resilience_contracts import BreakerReport, BreakerState, Encoded, HealthObserved, Policy, encode
 from resilience_guards import BreakerEvent, BreakerSettings, CircuitBreaker, State
-from resilience_runtime import Clock
+from resilience_runtime import Clock, current_traceparent
 
 from .sql.database import DEPENDENCY
 
@@ -124,9 +124,9 @@ class BreakerReports:
             await self._clock.sleep(POLL_S)
 
     def report(self, name: str) -> None:
-        """Report one breaker now."""
+        """Report one breaker now, in the trace of the call that changed it, if one did."""
         self._due_s[name] = self._clock.monotonic() + self._policy.dependencies[name].interval_s
-        self._offer(encode(self._event(name), self._identity.source))
+        self._offer(encode(self._event(name), self._identity.source, current_traceparent()))
 
     def _changed(self, event: BreakerEvent) -> None:
         if event.previous is event.state:
