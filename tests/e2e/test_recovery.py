@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from operator import attrgetter
 
 import httpx
@@ -130,10 +131,15 @@ def story(quick_stack: RunningStack, shop: Shop) -> Iterator[Story]:
         both_at(shop, Level.OPTIMAL)
         for sku in SKUS:
             shop.post("/v1/skus", {"sku": sku, "name": sku})
-            assert shop.inventory.get(f"/v1/stock/{sku}").is_success
+        for sku in SKUS:  # on a busy machine the first read may come too late
+            until(f"stock of {sku}", partial(readable, shop, sku))
         watch = Watch(quick_stack)
         after.callback(watch.end, watch.start())
         yield play(quick_stack, shop, watch.story)
+
+
+def readable(shop: Shop, sku: str) -> bool:
+    return shop.inventory.get(f"/v1/stock/{sku}").is_success
 
 
 def play(stack: RunningStack, shop: Shop, story: Story) -> Story:
