@@ -27,8 +27,11 @@ def test_what_asyncpg_makes_of_it_speaks_against_the_server() -> None:
     assert against(asyncpg.InternalClientError(IN_USE))
 
 
-def test_a_password_that_the_server_does_not_take_any_more_speaks_against_it() -> None:
-    assert against(asyncpg.InvalidPasswordError("password authentication failed"))
+@pytest.mark.parametrize("error", [asyncpg.InvalidPasswordError, asyncpg.ReadOnlySQLTransactionError])
+def test_a_changed_password_and_a_server_that_only_lets_read_speak_against_it(
+    error: type[asyncpg.PostgresError],
+) -> None:
+    assert against(error("told so"))
 
 
 async def test_the_connection_is_not_used_again() -> None:

@@ -28,10 +28,10 @@ _BUSY = frozenset({"55P03", "40P01", "40001"})
 """lock_not_available, deadlock_detected, serialization_failure: the server is well, the row is in demand."""
 _NO_SCHEMA = "42P01"
 """undefined_table: the server is well and the migrations have not run on it yet."""
-_AWAY = ("08", "28", "53", "57", "3D", "55000")
-"""SQLSTATEs that speak against the server, by their beginning: connection, a password that it does not take (any
-more), resources, operator intervention, and a database that is not there or closed, as while a backup takes its
-place."""
+_AWAY = ("08", "25006", "28", "53", "57", "3D", "55000")
+"""SQLSTATEs that speak against the server, by their beginning: connection, a server that only lets read (a standby,
+after a failover to the wrong one), a password that it does not take (any more), resources, operator intervention, and a
+database that is not there or closed, as while a backup takes its place."""
 
 
 @dataclass(frozen=True, slots=True)
