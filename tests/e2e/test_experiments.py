@@ -10,7 +10,7 @@ from resilience_cli.main import run
 from tests.fixtures.stack import RunningStack
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
-SAMPLE = ("redis-freeze", "openai-503")
+SAMPLE = ("openai-503",)
 
 
 @pytest.fixture(autouse=True)
@@ -24,13 +24,13 @@ def test_experiments_go_as_declared_and_leave_a_report(
     code = run(["chaos", "run", *SAMPLE, "--json"])
 
     document = json.loads(capsys.readouterr().out)
-    assert [one["broken"] for one in document["experiments"]] == [[], []], document
+    assert [one["broken"] for one in document["experiments"]] == [[]], document
     assert [one["name"] for one in document["experiments"]] == list(SAMPLE)
     assert (code, document["failed"]) == (0, 0)
     reports = quick_stack.root / "reports"
     html, markdown = (reports / f"chaos.{kind}" for kind in ("html", "md"))
     assert html.read_text(encoding="utf-8").count("<svg") == len(SAMPLE)
-    assert "2 of 2 experiments as declared" in markdown.read_text(encoding="utf-8")
+    assert "1 of 1 experiments as declared" in markdown.read_text(encoding="utf-8")
     assert (reports / "chaos/openai-503.svg").is_file()
 
 

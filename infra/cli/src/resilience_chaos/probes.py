@@ -17,7 +17,7 @@ from .watch import CONSUMERS, version_of
 __all__ = ["can_sell", "features", "is_calm", "promises", "settles", "steady"]
 
 Configuration = dict[str, Any]
-CALM_S = 60.0
+CALM_S = 90.0
 FEATURES_S = 15.0
 MISSES = 4
 STEPS = 5
