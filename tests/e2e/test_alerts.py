@@ -183,7 +183,7 @@ async def send_again(bootstrap: str, times: int) -> None:
         while seen.key != b"default":
             seen = await reader.getone()
         for _ in range(times):
-            await producer.send(Topic.HEALTH, seen.value, seen.key, headers=seen.headers)
+            await producer.send(Topic.HEALTH, seen.value, seen.key, headers=list(seen.headers))
         await producer.flush()
 
 
