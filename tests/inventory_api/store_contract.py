@@ -12,7 +12,13 @@ import pytest
 from inventory_api.application.adjusting import Adjusted, Thresholds, adjust, set_thresholds
 from inventory_api.application.answering import Request, answer
 from inventory_api.application.counting import Counted
-from inventory_api.application.reserving import Seen, find_reservation, reserve, settle_reservation
+from inventory_api.application.reserving import (
+    Seen,
+    find_reservation,
+    reserve,
+    reserve_plainly,
+    settle_reservation,
+)
 from inventory_api.application.store import Answer, Store, Transaction
 from inventory_api.domain.adjustment import Adjustment, Reason
 from inventory_api.domain.errors import (
@@ -66,7 +72,15 @@ async def place_with(
     return place
 
 
+async def hold_plainly(store: Store, *lines: Line, ttl_s: int = 60) -> Seen | None:
+    async with store.single() as transaction:
+        return await reserve_plainly(transaction, "cart", list(lines), ttl_s)
+
+
 async def hold(store: Store, *lines: Line, ttl_s: int = 60) -> Seen:
+    """Hold as the API does: in one step where it is plain."""
+    if (seen := await hold_plainly(store, *lines, ttl_s=ttl_s)) is not None:
+        return seen
     async with store.transaction() as transaction:
         return await reserve(transaction, "cart", list(lines), ttl_s)
 
@@ -224,6 +238,44 @@ class StoreContract:
             kept = await set_thresholds(transaction, place, None, Thresholds(2, 1))
         assert (level.backorder_limit, kept.backorder_limit) == (3, 3)
         assert (kept.safety_stock, kept.reorder_point) == (2, 1)
+
+    async def test_a_plain_hold_is_as_any_other(self, store: Store) -> None:
+        place = await place_with(store, 5)
+
+        plain = await hold_plainly(store, Line(place, 1), Line(place, 2))
+        async with store.transaction() as transaction:
+            other = await reserve(transaction, "cart", [Line(place, 1)], 60)
+
+        assert plain is not None
+        assert [(line.place, line.quantity, line.held) for line in plain.reservation.lines] == [(place, 3, 3)]
+        assert plain.reservation.lines[0].level_id == other.reservation.lines[0].level_id
+        async with store.reading() as transaction:
+            assert (
+                await find_reservation(transaction, plain.reservation.id)
+            ).reservation == plain.reservation
+        assert (await level_of(store, place)).reserved == 4
+
+    async def test_what_is_not_plain_is_left_undone(self, store: Store, wait: Wait) -> None:
+        place, other = await place_with(store, 5, safety_stock=1), await place_with(store, 5)
+        nowhere = Place(place.sku, other.location)
+
+        assert await hold_plainly(store, Line(place, 5)) is None
+        assert await hold_plainly(store, Line(place, 1), Line(other, 1)) is None
+        assert await hold_plainly(store, Line(nowhere, 1)) is None
+        assert await hold_plainly(store, Line(Place("none", "nowhere"), 1)) is None
+        assert [(await level_of(store, each)).reserved for each in (place, other)] == [0, 0]
+        await hold(store, Line(place, 4), ttl_s=1)
+        wait(1.1)
+        assert await hold_plainly(store, Line(place, 1)) is None
+        assert (await hold(store, Line(place, 4))).reservation.state is ReservationState.ACTIVE
+
+    async def test_plain_holds_side_by_side_take_no_more_than_there_is(self, store: Store) -> None:
+        place = await place_with(store, 10)
+
+        held = await asyncio.gather(*(hold_plainly(store, Line(place, 1)) for _ in range(30)))
+
+        assert len([seen for seen in held if seen is not None]) == 10
+        assert (await level_of(store, place)).available == 0
 
     async def test_own_units_can_be_confirmed_when_nothing_else_is_available_b5(self, store: Store) -> None:
         place = await place_with(store, 5)

@@ -27,10 +27,14 @@ class Request:
 
 
 Work = Callable[[Transaction], Awaitable[T]]
+Step = Callable[[Transaction], Awaitable[T | None]]
+"""Work of one step, which does it or does nothing and returns None."""
 Render = Callable[[T | InventoryError], Answer]
 
 
-async def answer(store: Store, request: Request | None, work: Work[T], render: Render[T]) -> Answer:
+async def answer(
+    store: Store, request: Request | None, work: Work[T], render: Render[T], step: Step[T] | None = None
+) -> Answer:
     """Do the work in one transaction and keep its answer there, refusals included.
 
     Args:
@@ -38,6 +42,7 @@ async def answer(store: Store, request: Request | None, work: Work[T], render: R
         request: None when the client gave no key; then nothing is kept.
         work: what to do.
         render: turns its result, or the error it raised, into an answer.
+        step: is tried first, if there is one; when it does nothing, the work is done.
 
     Raises:
         KeyReusedError: the key belongs to another request.
@@ -45,7 +50,7 @@ async def answer(store: Store, request: Request | None, work: Work[T], render: R
         UnavailableError, BusyError: nothing is kept then, so that a repetition tries again.
     """
     try:
-        return await patiently(lambda: _do(store, request, work, render))
+        return await patiently(lambda: _do(store, request, work, render, step))
     except KeyConflictError:
         raise
     except InventoryError as error:
@@ -56,15 +61,24 @@ async def answer(store: Store, request: Request | None, work: Work[T], render: R
     return await patiently(lambda: _do(store, request, _nothing, lambda _: refused))
 
 
-async def _do(store: Store, request: Request | None, work: Work[T], render: Render[T]) -> Answer:
+async def _do(
+    store: Store, request: Request | None, work: Work[T], render: Render[T], step: Step[T] | None = None
+) -> Answer:
     if request is None:
-        async with store.transaction() as transaction:
-            return render(await work(transaction))
+        done = None
+        if step is not None:
+            async with store.single() as transaction:
+                done = await step(transaction)
+        if done is None:
+            async with store.transaction() as transaction:
+                done = await work(transaction)
+        return render(done)
     async with store.transaction() as transaction:
         kept = await transaction.answers.claim(request.caller, request.key)
         if kept is not None:
             return _same(kept, request)
-        answered = render(await work(transaction))
+        done = await step(transaction) if step is not None else None
+        answered = render(await work(transaction) if done is None else done)
         await transaction.answers.keep(request.caller, request.key, Kept(request.sha256, answered))
         return answered
 

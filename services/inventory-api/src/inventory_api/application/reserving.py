@@ -54,6 +54,18 @@ async def reserve(transaction: Transaction, owner_ref: str, lines: Sequence[Line
     return Seen(reservation, reservation.created_at)
 
 
+async def reserve_plainly(
+    transaction: Transaction, owner_ref: str, lines: Sequence[Line], ttl_s: int
+) -> Seen | None:
+    """Hold lines of one place in one step; None where there is more to it, for `reserve`."""
+    wanted = demand(lines)
+    if len(wanted) != 1:
+        return None
+    ((place, quantity),) = wanted.items()
+    reservation = await transaction.reservations.hold_plainly(owner_ref, place, quantity, ttl_s)
+    return Seen(reservation, reservation.created_at) if reservation else None
+
+
 async def check_known(transaction: Transaction, places: Sequence[Place]) -> None:
     """Refuse names that do not exist.
 

@@ -133,6 +133,16 @@ class Reservations(Protocol):
         """Add a reservation for stock that `Levels.hold` took; its time runs by the authority's clock."""
         ...
 
+    async def hold_plainly(
+        self, owner_ref: str, place: Place, quantity: int, ttl_s: int
+    ) -> Reservation | None:
+        """Take stock of one place and add the reservation, in one step.
+
+        None says that nothing was done: the place has too little, or no level, or expired holds to tidy. `Levels.lock`
+        finds out which.
+        """
+        ...
+
     async def find(self, reservation_id: str) -> tuple[Reservation, datetime] | None:
         """Return a reservation and the authority's time, without locks."""
         ...
@@ -274,6 +284,10 @@ class Store(Protocol):
 
     def transaction(self) -> AbstractAsyncContextManager[Transaction]:
         """Begin; commit when the block ends, roll back when it raises."""
+        ...
+
+    def single(self) -> AbstractAsyncContextManager[Transaction]:
+        """Begin what has one step alone, which is then committed by itself, without asking for it."""
         ...
 
     def reading(self) -> AbstractAsyncContextManager[Transaction]:

@@ -14,6 +14,7 @@ from inventory_api.application.reserving import (
     extend_reservation,
     find_reservation,
     reserve,
+    reserve_plainly,
     settle_reservation,
 )
 from inventory_api.application.store import Answer, Transaction
@@ -57,7 +58,10 @@ async def hold(request: Request, services: Serving, body: ReservationIn, key: Ke
     async def work(transaction: Transaction) -> Seen:
         return await reserve(transaction, body.owner_ref, lines, body.ttl_s)
 
-    done = await answer(services.store, identify(request, key, body), work, _show(request, 201))
+    async def step(transaction: Transaction) -> Seen | None:
+        return await reserve_plainly(transaction, body.owner_ref, lines, body.ttl_s)
+
+    done = await answer(services.store, identify(request, key, body), work, _show(request, 201), step)
     services.stock.changed({line.place.sku for line in lines})
     return respond(done)
 

@@ -51,6 +51,12 @@ class MemoryStore:
             self._rows = rows
 
     @asynccontextmanager
+    async def single(self) -> AsyncIterator[Transaction]:
+        """Begin what has one step."""
+        async with self.transaction() as transaction:
+            yield transaction
+
+    @asynccontextmanager
     async def reading(self) -> AsyncIterator[Transaction]:
         """Begin a transaction of reads."""
         self.reads += 1

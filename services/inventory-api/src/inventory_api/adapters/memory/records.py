@@ -12,6 +12,7 @@ from inventory_api.domain.adjustment import LedgerEntry, Reason
 from inventory_api.domain.count import Since
 from inventory_api.domain.operation import Operation
 from inventory_api.domain.reservation import HeldLine, Reservation, ReservationState, Settlement
+from inventory_api.domain.stock import Place
 from resilience_runtime import Clock
 
 from .rows import Rows
@@ -39,6 +40,16 @@ class MemoryReservations:
         )
         self._rows.reservations[reservation.id] = reservation
         return reservation
+
+    async def hold_plainly(
+        self, owner_ref: str, place: Place, quantity: int, ttl_s: int
+    ) -> Reservation | None:
+        """Do as the port says."""
+        level, now = self._rows.levels.get(place), self._clock.now()
+        if level is None or level.holdable < quantity or self._rows.late(level.id, now):
+            return None
+        self._rows.reserve(level.id, quantity, now)
+        return await self.add(owner_ref, [HeldLine(level.id, place, quantity, quantity)], ttl_s)
 
     async def find(self, reservation_id: str) -> tuple[Reservation, datetime] | None:
         """Do as the port says."""

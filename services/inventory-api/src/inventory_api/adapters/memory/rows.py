@@ -42,6 +42,15 @@ class Rows:
         """Find a level by its id."""
         return next(level for level in self.levels.values() if level.id == level_id)
 
+    def late(self, level_id: int, now: datetime) -> bool:
+        """Say whether expired holds keep some of a level."""
+        return any(
+            line.held and line.level_id == level_id
+            for reservation in self.reservations.values()
+            if reservation.expires_at <= now
+            for line in reservation.lines
+        )
+
     def reserve(self, level_id: int, quantity: int, now: datetime) -> None:
         """Reserve more, or less, of a level."""
         level = self.level(level_id)

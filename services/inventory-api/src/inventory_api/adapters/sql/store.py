@@ -70,6 +70,12 @@ class SqlStore:
             yield SqlTransaction(session)
 
     @asynccontextmanager
+    async def single(self) -> AsyncIterator[Transaction]:
+        """Begin what is one statement."""
+        async with self._database.writing(single=True) as session:
+            yield SqlTransaction(session)
+
+    @asynccontextmanager
     async def reading(self) -> AsyncIterator[Transaction]:
         """Begin a transaction of reads."""
         async with self._database.reading() as session:
