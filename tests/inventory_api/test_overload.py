@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from random import Random
 
@@ -14,8 +15,8 @@ from starlette.types import Message, Receive, Scope, Send
 
 from inventory_api.domain.traffic import Importance, Lane, Traffic, traffic_of
 from inventory_api.http.doors import shown_to
-from inventory_api.http.overload import LANES, Entrance, InLane, Lanes
-from resilience_guards import LimiterSettings
+from inventory_api.http.overload import AT_LEAST, LANES, Entrance, InLane, Lanes
+from resilience_guards import LimiterSettings, Shed
 
 PAGE = "https://shop.example"
 TURN = LimiterSettings(initial=20, lowest=20, highest=20)
@@ -220,6 +221,31 @@ async def test_a_frozen_database_takes_no_room_from_what_is_answered_from_memory
     assert written == {200: len(writes) - 1, 503: 1}
     assert len(writes) > LANES[Lane.WRITE].initial
     assert client.lanes.limiters[Lane.WRITE].in_flight == 0
+
+
+async def test_few_wait_for_the_database_once_the_event_loop_does_not_keep_up() -> None:
+    narrow = {Lane.WRITE: LimiterSettings(initial=8, lowest=8, highest=8)}
+    calm, crowded = Lanes(TURN, narrow), Lanes(TURN, narrow)
+    looks = []
+    with suppress(Shed):
+        while True:
+            looks.append(crowded.enter(Importance.LOOK, None)[0])
+    for look in looks:
+        crowded.turn.released(look)
+
+    assert waiting_in(calm) == AT_LEAST
+    assert 0 < waiting_in(crowded) < AT_LEAST / 2
+
+
+def waiting_in(lanes: Lanes) -> int:
+    """Return how many changes may wait for the database, each of which came in a turn of its own."""
+    for count in range(1000):
+        try:
+            turn, _ = lanes.enter(Importance.CHANGE, Lane.WRITE)
+        except Shed:
+            return count
+        lanes.turn.released(turn)
+    raise AssertionError("any number")
 
 
 async def test_what_ends_a_hold_is_let_in_however_many_wait_for_the_database() -> None:

@@ -22,7 +22,7 @@ from inventory_api.domain.reservation import (
     ReservationState,
     Settlement,
     settle,
-    state_after,
+    settled,
 )
 from inventory_api.domain.stock import Line, Place, StockLevel, demand
 
@@ -122,10 +122,10 @@ async def settle_reservation(
     Raises:
         UnknownReservationError, ReservationClosedError, NotHeldError: nothing changes.
     """
-    reservation = await transaction.levels.lock_reservation(reservation_id)
-    if reservation is None:
+    locked = await transaction.levels.lock_reservation(reservation_id)
+    if locked is None:
         raise UnknownReservationError
-    now = await transaction.now()
+    reservation, now = locked
     try:
         taken = settle(reservation, settlement, None if lines is None else demand(lines), now)
     except ReservationExpiredError as expired:
@@ -144,10 +144,10 @@ async def extend_reservation(
     Raises:
         UnknownReservationError, ReservationClosedError: nothing changes.
     """
-    reservation = await transaction.levels.lock_reservation(reservation_id)
-    if reservation is None:
+    locked = await transaction.levels.lock_reservation(reservation_id)
+    if locked is None:
         raise UnknownReservationError
-    now = await transaction.now()
+    reservation, now = locked
     state = reservation.state_at(now)
     if state is ReservationState.EXPIRED:
         await transaction.reservations.expire(reservation.id)
@@ -169,7 +169,8 @@ async def _take(
 ) -> Reservation:
     ids = {line.place: line.level_id for line in reservation.lines}
     quantities = {ids[place]: quantity for place, quantity in taken.items()}
-    lines = await transaction.reservations.settle(reservation.id, settlement, quantities)
+    after = settled(reservation, settlement, taken)
+    await transaction.reservations.settle(after, settlement, quantities)
     if settlement is Settlement.CONFIRM:
         for place, quantity in taken.items():
             sale = Adjustment(
@@ -182,10 +183,7 @@ async def _take(
                 reservation_id=reservation.id,
             )
             await transaction.levels.change(ids[place], sale)
-    state = state_after(lines)
-    if state is not reservation.state:
-        await transaction.reservations.close(reservation.id, state)
-    return replace(reservation, state=state, lines=lines)
+    return after
 
 
 async def find_reservation(transaction: Transaction, reservation_id: str) -> Seen:

@@ -16,7 +16,7 @@ from typing import Protocol
 from inventory_api.domain.adjustment import Adjustment, LedgerEntry
 from inventory_api.domain.count import Since
 from inventory_api.domain.operation import Operation
-from inventory_api.domain.reservation import HeldLine, Reservation, ReservationState, Settlement
+from inventory_api.domain.reservation import HeldLine, Reservation, Settlement
 from inventory_api.domain.sku import Location, NewLocation, NewSku, Sku
 from inventory_api.domain.stock import LowLevel, Place, Stock, StockLevel
 from inventory_api.domain.transfer import NewTransfer, Transfer
@@ -99,8 +99,11 @@ class Levels(Protocol):
         """Lock the levels that exist, give back what expired holds keep of them, and return them."""
         ...
 
-    async def lock_reservation(self, reservation_id: str) -> Reservation | None:
-        """Lock a reservation and the levels of its lines, and return it; None when there is none."""
+    async def lock_reservation(self, reservation_id: str) -> tuple[Reservation, datetime] | None:
+        """Lock a reservation and the levels of its lines; None when there is none.
+
+        Returns it with the authority's time after that.
+        """
         ...
 
     async def hold(self, quantities: Mapping[int, int]) -> bool:
@@ -148,11 +151,11 @@ class Reservations(Protocol):
         ...
 
     async def settle(
-        self, reservation_id: str, settlement: Settlement, quantities: Mapping[int, int]
-    ) -> tuple[HeldLine, ...]:
+        self, reservation: Reservation, settlement: Settlement, quantities: Mapping[int, int]
+    ) -> None:
         """Move quantities, by level id, of a locked reservation from held to confirmed or released.
 
-        The levels' reserved counters follow. Returns all lines as they are then.
+        The levels' reserved counters follow. `reservation` is as it is after that; its state is written.
         """
         ...
 
@@ -162,10 +165,6 @@ class Reservations(Protocol):
 
     async def expire(self, reservation_id: str) -> None:
         """Give back what a locked reservation still holds, and close it as EXPIRED."""
-        ...
-
-    async def close(self, reservation_id: str, state: ReservationState) -> None:
-        """Write the state of a locked reservation."""
         ...
 
 

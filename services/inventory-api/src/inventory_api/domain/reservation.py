@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -103,6 +103,19 @@ def settle(
         if quantity > held.get(place, 0):
             raise NotHeldError(f"{held.get(place, 0)} of {place.sku} at {place.location} are held")
     return dict(wanted)
+
+
+def settled(reservation: Reservation, settlement: Settlement, taken: Mapping[Place, int]) -> Reservation:
+    """Return a reservation after what `settle` says was taken."""
+    lines = tuple(_settled(line, settlement, taken.get(line.place, 0)) for line in reservation.lines)
+    return replace(reservation, state=state_after(lines), lines=lines)
+
+
+def _settled(line: HeldLine, settlement: Settlement, quantity: int) -> HeldLine:
+    held = line.held - quantity
+    if settlement is Settlement.CONFIRM:
+        return replace(line, held=held, confirmed=line.confirmed + quantity)
+    return replace(line, held=held, released=line.released + quantity)
 
 
 def state_after(lines: Sequence[HeldLine]) -> ReservationState:

@@ -29,10 +29,14 @@ from .measure import Observe
 
 TURN = LimiterSettings(initial=50, lowest=16, highest=200, queueing_s=0.003)
 LANES = {
-    Lane.WRITE: LimiterSettings(initial=64, lowest=32, highest=500, queueing_s=0.25),
-    Lane.READ: LimiterSettings(initial=64, lowest=32, highest=500, queueing_s=0.25),
+    Lane.WRITE: LimiterSettings(initial=64, lowest=8, highest=500, queueing_s=0.025),
+    Lane.READ: LimiterSettings(initial=64, lowest=8, highest=500, queueing_s=0.025),
     Lane.OFFICE: LimiterSettings(initial=16, lowest=16, highest=16),
 }
+AT_LEAST = 32
+"""So many may wait for PostgreSQL in a lane, however slow it is, while the event loop keeps up."""
+CROWDED_S = 1.0
+"""The event loop does not keep up for so long after it has refused somebody: then nobody waits long for PostgreSQL."""
 RETRY_AFTER_MOST_S = 3
 ROUTE = "entrance"
 """Told as the route of what is refused."""
@@ -56,6 +60,7 @@ class Lanes:
         self.limiters = {lane: ConcurrencyLimiter(settings) for lane, settings in lanes.items()}
         self._shedders = {lane: Shedder(limiter, classes) for lane, limiter in self.limiters.items()}
         self.shed = dict.fromkeys(Importance, 0)
+        self._crowded_until_s = 0.0
 
     def enter(self, importance: Importance, lane: Lane | None) -> tuple[Slot, Slot | None]:
         """Take a place in this turn of the event loop, and one in a lane.
@@ -68,6 +73,7 @@ class Lanes:
             try:
                 return self._turns.acquire(importance), place
             except Shed:
+                self._crowded_until_s = time.monotonic() + CROWDED_S
                 if lane and place:
                     self.limiters[lane].released(place)
                 raise
@@ -77,8 +83,10 @@ class Lanes:
 
     def _place(self, importance: Importance, lane: Lane) -> Slot:
         # What ends a hold waits for PostgreSQL however long the queue is: refused, it would hold stock for longer still.
-        if importance is Importance.SETTLE:
-            return self.limiters[lane].take(importance)
+        limiter = self.limiters[lane]
+        calm = lane is not Lane.OFFICE and time.monotonic() >= self._crowded_until_s
+        if importance is Importance.SETTLE or (calm and limiter.in_flight < AT_LEAST):
+            return limiter.take(importance)
         return self._shedders[lane].acquire(importance)
 
 

@@ -17,8 +17,6 @@ from resilience_runtime import Clock
 
 from .rows import Rows
 
-_COLUMN = {Settlement.CONFIRM: "confirmed", Settlement.RELEASE: "released"}
-
 
 class MemoryReservations:
     """Holds and their lines."""
@@ -57,11 +55,12 @@ class MemoryReservations:
         return (found, self._clock.now()) if found else None
 
     async def settle(
-        self, reservation_id: str, settlement: Settlement, quantities: Mapping[int, int]
-    ) -> tuple[HeldLine, ...]:
+        self, reservation: Reservation, _settlement: Settlement, quantities: Mapping[int, int]
+    ) -> None:
         """Do as the port says."""
-        column = _COLUMN[settlement]
-        return self._move(reservation_id, quantities, column)
+        for number, quantity in quantities.items():
+            self._rows.reserve(number, -quantity, self._clock.now())
+        self._rows.reservations[reservation.id] = reservation
 
     async def extend(self, reservation_id: str, ttl_s: int) -> datetime:
         """Do as the port says."""
@@ -72,33 +71,13 @@ class MemoryReservations:
 
     async def expire(self, reservation_id: str) -> None:
         """Do as the port says."""
-        held = {line.level_id: line.held for line in self._rows.reservations[reservation_id].lines}
-        self._move(reservation_id, held, "expired")
-        await self.close(reservation_id, ReservationState.EXPIRED)
-
-    async def close(self, reservation_id: str, state: ReservationState) -> None:
-        """Do as the port says."""
-        reservation = self._rows.reservations[reservation_id]
-        self._rows.reservations[reservation_id] = replace(reservation, state=state)
-
-    def _move(self, reservation_id: str, quantities: Mapping[int, int], column: str) -> tuple[HeldLine, ...]:
-        reservation = self._rows.reservations[reservation_id]
-        lines = tuple(_moved(line, quantities.get(line.level_id, 0), column) for line in reservation.lines)
-        for number, quantity in quantities.items():
-            self._rows.reserve(number, -quantity, self._clock.now())
-        self._rows.reservations[reservation_id] = replace(reservation, lines=lines)
-        return lines
-
-
-def _moved(line: HeldLine, quantity: int, column: str) -> HeldLine:
-    moved = dict.fromkeys(("confirmed", "released", "expired"), 0) | {column: quantity}
-    return replace(
-        line,
-        held=line.held - quantity,
-        confirmed=line.confirmed + moved["confirmed"],
-        released=line.released + moved["released"],
-        expired=line.expired + moved["expired"],
-    )
+        reservation, now = self._rows.reservations[reservation_id], self._clock.now()
+        for line in reservation.lines:
+            self._rows.reserve(line.level_id, -line.held, now)
+        lines = tuple(replace(line, held=0, expired=line.expired + line.held) for line in reservation.lines)
+        self._rows.reservations[reservation_id] = replace(
+            reservation, state=ReservationState.EXPIRED, lines=lines
+        )
 
 
 class MemoryLedger:

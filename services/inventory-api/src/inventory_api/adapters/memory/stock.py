@@ -116,9 +116,10 @@ class MemoryLevels:
                 lines.append(line)
         self._rows.reservations[reservation.id] = replace(reservation, lines=tuple(lines))
 
-    async def lock_reservation(self, reservation_id: str) -> Reservation | None:
+    async def lock_reservation(self, reservation_id: str) -> tuple[Reservation, datetime] | None:
         """Do as the port says."""
-        return self._rows.reservations.get(reservation_id)
+        found = self._rows.reservations.get(reservation_id)
+        return (found, self._clock.now()) if found else None
 
     async def hold(self, quantities: Mapping[int, int]) -> bool:
         """Do as the port says."""

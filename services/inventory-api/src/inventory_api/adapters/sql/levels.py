@@ -11,12 +11,12 @@ from uuid import UUID
 from sqlalchemy import text
 
 from inventory_api.domain.adjustment import Adjustment, LedgerEntry, check_change
-from inventory_api.domain.reservation import Reservation, ReservationState
+from inventory_api.domain.reservation import Reservation
 from inventory_api.domain.stock import ON_HAND_MAX, LowLevel, Place, Stock, StockLevel
 
 from .catalogue import sku_of
 from .ledger import entry_of
-from .reservations import LINES, line_of
+from .reservations import LINES, line_of, reservation_of
 from .session import Row, Session
 
 # statement_timestamp() is stable, so that the index on expires_at serves; clock_timestamp() would read every hold.
@@ -153,7 +153,7 @@ class SqlLevels:
         levels = map(level_of, rows)
         return {level.place: level for level in levels}
 
-    async def lock_reservation(self, reservation_id: str) -> Reservation | None:
+    async def lock_reservation(self, reservation_id: str) -> tuple[Reservation, datetime] | None:
         """Lock levels first, then the reservation: the same order as every other writer."""
         if not is_uuid(reservation_id):
             return None
@@ -162,15 +162,8 @@ class SqlLevels:
         row = (await self._session.execute(_LOCK_RESERVATION, name)).first()
         if row is None:
             return None
-        lines = await self._session.execute(LINES, name)
-        return Reservation(
-            id=str(row["id"]),
-            owner_ref=row["owner_ref"],
-            state=ReservationState(row["state"]),
-            lines=tuple(line_of(line) for line in lines),
-            created_at=row["created_at"],
-            expires_at=row["expires_at"],
-        )
+        lines = (await self._session.execute(LINES, name)).all()
+        return reservation_of(row, tuple(map(line_of, lines))), lines[0]["seen_at"]
 
     async def hold(self, quantities: Mapping[int, int]) -> bool:
         """Reserve on locked levels."""

@@ -50,7 +50,7 @@ _HOLD_PLAINLY = text("""
     SELECT added.*, held.id AS level_id FROM added, held
 """)
 LINES = text("""
-    SELECT r.*, s.sku, p.code FROM reservation_lines r
+    SELECT r.*, s.sku, p.code, clock_timestamp() AS seen_at FROM reservation_lines r
     JOIN stock_levels l ON l.id = r.level_id
     JOIN skus s ON s.id = l.sku_id
     JOIN locations p ON p.id = l.location_id
@@ -64,6 +64,8 @@ _SETTLE = """
         FROM unnest(CAST(:ids AS bigint[]), CAST(:quantities AS bigint[])) AS w (id, quantity)
         WHERE r.reservation_id = CAST(:id AS uuid) AND r.level_id = w.id
         RETURNING r.level_id, w.quantity
+    ), closed AS (
+        UPDATE reservations SET state = :state WHERE id = CAST(:id AS uuid) AND state <> :state
     )
     UPDATE stock_levels l
     SET reserved = l.reserved - settled.quantity, version = l.version + 1, updated_at = clock_timestamp()
@@ -99,7 +101,6 @@ _EXTEND = text("""
     )
     SELECT expires_at FROM extended
 """)
-_CLOSE = text("UPDATE reservations SET state = :state WHERE id = CAST(:id AS uuid)")
 
 
 class SqlReservations:
@@ -117,7 +118,7 @@ class SqlReservations:
             "quantities": [line.quantity for line in lines],
         }
         row = (await self._session.execute(_ADD, values)).one()
-        return _reservation_of(row, tuple(lines))
+        return reservation_of(row, tuple(lines))
 
     async def hold_plainly(
         self, owner_ref: str, place: Place, quantity: int, ttl_s: int
@@ -133,7 +134,7 @@ class SqlReservations:
         row = (await self._session.execute(_HOLD_PLAINLY, values)).first()
         if row is None:
             return None
-        return _reservation_of(row, (HeldLine(row["level_id"], place, quantity, quantity),))
+        return reservation_of(row, (HeldLine(row["level_id"], place, quantity, quantity),))
 
     async def find(self, reservation_id: str) -> tuple[Reservation, datetime] | None:
         """Return a reservation and the database's time."""
@@ -144,15 +145,19 @@ class SqlReservations:
         row = (await self._session.execute(_FIND, name)).first()
         if row is None:
             return None
-        return _reservation_of(row, await self._lines(reservation_id)), row["seen_at"]
+        return reservation_of(row, await self._lines(reservation_id)), row["seen_at"]
 
     async def settle(
-        self, reservation_id: str, settlement: Settlement, quantities: Mapping[int, int]
-    ) -> tuple[HeldLine, ...]:
-        """Move quantities out of what is held."""
-        values = {"id": reservation_id, "ids": list(quantities), "quantities": list(quantities.values())}
+        self, reservation: Reservation, settlement: Settlement, quantities: Mapping[int, int]
+    ) -> None:
+        """Move quantities out of what is held, and write the state, in one statement."""
+        values = {
+            "id": reservation.id,
+            "state": reservation.state.value,
+            "ids": list(quantities),
+            "quantities": list(quantities.values()),
+        }
         await self._session.execute(_SETTLEMENTS[settlement], values)
-        return await self._lines(reservation_id)
 
     async def extend(self, reservation_id: str, ttl_s: int) -> datetime:
         """Move the end of a reservation and of its lines."""
@@ -163,10 +168,6 @@ class SqlReservations:
     async def expire(self, reservation_id: str) -> None:
         """Give back all that is held, and close."""
         await self._session.execute(_EXPIRE, {"id": reservation_id})
-
-    async def close(self, reservation_id: str, state: ReservationState) -> None:
-        """Write the state."""
-        await self._session.execute(_CLOSE, {"id": reservation_id, "state": state.value})
 
     async def _lines(self, reservation_id: str) -> tuple[HeldLine, ...]:
         rows = await self._session.execute(LINES, {"id": reservation_id})
@@ -179,7 +180,8 @@ def line_of(row: Row) -> HeldLine:
     return replace(line, confirmed=row["confirmed"], released=row["released"], expired=row["expired"])
 
 
-def _reservation_of(row: Row, lines: tuple[HeldLine, ...]) -> Reservation:
+def reservation_of(row: Row, lines: tuple[HeldLine, ...]) -> Reservation:
+    """Read a reservation to which these lines belong."""
     return Reservation(
         id=str(row["id"]),
         owner_ref=row["owner_ref"],
