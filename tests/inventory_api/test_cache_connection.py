@@ -12,10 +12,12 @@ from inventory_api.adapters.cache import connect
 
 def test_a_connection_that_was_reset_before_it_is_written_to_is_a_failure_of_redis() -> None:
     async def write_after_reset() -> BaseException | None:
-        async with await asyncio.start_server(lambda _reader, writer: writer.close(), "127.0.0.1", 0) as server:
+        async with await asyncio.start_server(
+            lambda _reader, writer: writer.close(), "127.0.0.1", 0
+        ) as server:
             port = server.sockets[0].getsockname()[1]
             client = connect(f"redis://127.0.0.1:{port}/0", 1)
-            connection = client.connection_pool.make_connection()
+            connection = client.connection_pool.make_connection()  # type: ignore[no-untyped-call] # redis types none
             await connection._connect()
             connection._writer.transport.abort()
             await asyncio.sleep(0.01)
