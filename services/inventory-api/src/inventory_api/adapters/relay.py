@@ -7,7 +7,7 @@ sequences, again.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 import asyncpg
@@ -25,6 +25,8 @@ ELECTION = 7_267_003
 """Advisory lock of the one replica that publishes."""
 PUBLISH_DEADLINE_S = 5.0
 IDLE_S = 0.2
+SIDE_BY_SIDE = 8
+"""SKUs: a request that comes meanwhile waits for no more of them."""
 
 
 class Relay:
@@ -81,13 +83,15 @@ class Relay:
             await self._clock.sleep(IDLE_S)
 
     async def _send(self, sequences: Sequence[Sequence[Event]]) -> None:
-        """Publish the events of each SKU one after the other, those of different SKUs side by side."""
-        results = await asyncio.gather(*map(self._send_in_order, sequences), return_exceptions=True)
-        for result in results:
+        """Publish the events of each SKU one after the other, those of a few SKUs side by side."""
+        waiting = iter(sequences)
+        senders = [self._send_in_order(waiting) for _ in range(SIDE_BY_SIDE)]
+        for result in await asyncio.gather(*senders, return_exceptions=True):
             if isinstance(result, BaseException):
                 raise result
 
-    async def _send_in_order(self, events: Sequence[Event]) -> None:
-        for event in events:
-            await self._publisher.publish(*encode(event, self._source), deadline_s=PUBLISH_DEADLINE_S)
-            self.published += 1
+    async def _send_in_order(self, sequences: Iterator[Sequence[Event]]) -> None:
+        for events in sequences:
+            for event in events:
+                await self._publisher.publish(*encode(event, self._source), deadline_s=PUBLISH_DEADLINE_S)
+                self.published += 1
