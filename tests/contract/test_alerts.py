@@ -45,7 +45,7 @@ def exported() -> set[str]:
 
 def promtool(*words: str) -> None:
     done = subprocess.run(
-        [program("promtool"), *words], capture_output=True, text=True, check=False, timeout=60
+        [program("promtool"), *words], capture_output=True, text=True, check=False, timeout=110
     )
     assert done.returncode == 0, done.stdout + done.stderr
 
