@@ -10,6 +10,9 @@ from typing import Any
 
 import pytest
 import yaml
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.cog.plugins import register_default_plugins
+from grafana_foundation_sdk.models import dashboard as grafana
 
 from infra.grafana.generate import DIRECTORY, document
 from infra.grafana.panels import DASHBOARDS, Dashboard
@@ -49,6 +52,32 @@ def test_the_committed_dashboard_is_the_generated_one(dashboard: Dashboard) -> N
 
 def test_no_other_dashboard_lies_there() -> None:
     assert {file.stem for file in DIRECTORY.iterdir()} == {dashboard.uid for dashboard in DASHBOARDS}
+
+
+def lost(ours: Any, read: Any, path: str = "") -> list[str]:
+    """Return where what was read of a document lacks something of it, or has it otherwise."""
+    if isinstance(ours, dict) and isinstance(read, dict):
+        found = (lost(value, read.get(key), f"{path}/{key}") for key, value in ours.items())
+    elif isinstance(ours, list) and isinstance(read, list) and len(ours) == len(read):
+        found = (lost(*pair, f"{path}/{number}") for number, pair in enumerate(zip(ours, read, strict=True)))
+    else:
+        return [] if ours == read else [path]
+    return [each for part in found for each in part]
+
+
+@pytest.mark.parametrize("dashboard", DASHBOARDS, ids=lambda dashboard: dashboard.uid)
+def test_grafanas_own_model_reads_all_of_a_dashboard(dashboard: Dashboard) -> None:
+    register_default_plugins()
+    ours = json.loads(document(dashboard))
+    mistaken = json.loads(document(dashboard))
+    mistaken["panels"][0]["fieldConfig"]["defaults"]["unitt"] = "s"
+
+    assert lost(ours, as_grafana_reads(ours)) == []
+    assert lost(mistaken, as_grafana_reads(mistaken)) == ["/panels/0/fieldConfig/defaults/unitt"]
+
+
+def as_grafana_reads(given: Any) -> Any:
+    return json.loads(JSONEncoder().encode(grafana.Dashboard.from_json(given)))
 
 
 @pytest.mark.parametrize(("legend", "query"), QUERIES)
