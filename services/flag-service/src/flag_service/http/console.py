@@ -11,10 +11,9 @@ from itertools import groupby
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import APIRouter, FastAPI, Query, Response
+from fastapi import APIRouter, FastAPI, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
-from starlette.staticfiles import StaticFiles
 
 from flag_service.domain.history import HISTORY_CAPACITY, History
 from flag_service.domain.inventory import Inventory
@@ -31,11 +30,13 @@ from resilience_contracts import (
     format_time,
 )
 from resilience_runtime.clock import Clock
+from resilience_runtime.problem import Problem
 
 from .changes import Changes
 from .console_charts import Spark, spark, timeline
 from .console_guard import SECURITY_HEADERS
 from .console_hold import HoldPages
+from .documents import Document
 
 CHANGES_SHOWN = 12
 AUDIT_SHOWN = 10
@@ -64,6 +65,7 @@ class Tile:
     breakers: list[tuple[BreakerState, int]]
 
 
+MEDIA_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 STYLE_EARLY = {"Link": "</static/console.css>; rel=preload; as=style"}
 """Nothing is painted without the style: a browser asks for it before it has read the page."""
 
@@ -93,6 +95,16 @@ def console_environment() -> Environment:
     return environment
 
 
+@cache
+def static_documents() -> dict[str, Document]:
+    """Return style, scripts and icon by name. From memory: a file takes several turns in threads to be read."""
+    directory = resources.files("flag_service") / "console" / "static"
+    return {
+        file.name: Document.of(file.read_bytes(), MEDIA_TYPES[Path(file.name).suffix])
+        for file in directory.iterdir()
+    }
+
+
 @dataclass(frozen=True, slots=True)
 class Console:
     """The pages over one switchboard."""
@@ -108,10 +120,15 @@ class Console:
         """Serve the pages, and their style, scripts and icon."""
         router = APIRouter(include_in_schema=False)
         router.get("/")(self._state)
+        router.get("/static/{name}")(self._static)
         app.include_router(router)
         app.include_router(HoldPages(self.changes, self.clock, self._page).router())
-        static = Path(str(resources.files("flag_service") / "console" / "static"))
-        app.mount("/static", StaticFiles(directory=static))
+
+    async def _static(self, request: Request, name: str) -> Response:
+        document = static_documents().get(name)
+        if document is None:
+            raise Problem(404, "not_found", f"The console has no file {name}.")
+        return document.answer(request)
 
     async def _state(self, scope: Name = None, done: Name = None, period: Name = None) -> Response:
         now = self.clock.now()

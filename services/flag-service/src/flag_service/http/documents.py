@@ -19,18 +19,19 @@ class Document:
 
     body: bytes
     tag: str
+    media_type: str = JSON
 
     @classmethod
-    def of(cls, body: bytes) -> Document:
+    def of(cls, body: bytes, media_type: str = JSON) -> Document:
         """Tag a body."""
-        return cls(body, entity_tag(body))
+        return cls(body, entity_tag(body), media_type)
 
     def answer(self, request: Request) -> Response:
         """Answer 200 with the body, or 304 without one to a caller that has it."""
         headers = {"ETag": self.tag, "Cache-Control": REVALIDATE}
         if matches(request.headers.get("if-none-match"), self.tag):
             return Response(status_code=304, headers=headers)
-        return Response(self.body, media_type=JSON, headers=headers)
+        return Response(self.body, media_type=self.media_type, headers=headers)
 
 
 class Documents:
