@@ -7,7 +7,7 @@ EDITABLE := $(addprefix -e ,$(PACKAGES))
 SOURCES := $(addsuffix /pyproject.toml,$(PACKAGES))
 SPREAD := --dist loadgroup --no-loadscope-reorder
 
-.PHONY: help run test test-operations test-chaos test-compose check lint type contracts lock bench clean
+.PHONY: help run test test-e2e test-chaos test-compose check lint type contracts lock bench clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -15,11 +15,11 @@ help: ## Show this list
 run: .venv/stack.stamp ## Start everything on loopback with demo data (Ctrl-C stops it)
 	@$(BIN)/resilience up
 
-test: .venv/dev.stamp ## Run the suite, real services included (11 to 15 minutes on two cores)
-	@$(BIN)/python -m pytest -n 3 $(SPREAD) -m "not operations and not chaos" $(ARGS)
+test: .venv/dev.stamp ## Run the suite, real services included (8 to 12 minutes on two cores)
+	@$(BIN)/python -m pytest -n 3 $(SPREAD) -m "not e2e and not operations and not chaos" $(ARGS)
 
-test-operations: .venv/dev.stamp ## Console in a browser, alerts by real faults, every command of the runbooks (3 to 6 minutes)
-	@$(BIN)/python -m pytest -n 2 $(SPREAD) -m operations $(ARGS)
+test-e2e: .venv/dev.stamp ## Everything up: outages, kills, console in a browser, alerts, runbooks (9 to 14 minutes)
+	@$(BIN)/python -m pytest -n 2 $(SPREAD) -m "e2e or operations" $(ARGS)
 
 test-chaos: .venv/dev.stamp ## Every experiment with faults, on one stack; report in .stack/reports (ARGS="-k redis" takes some)
 	@$(BIN)/python -m pytest -m chaos tests/chaos $(ARGS)
