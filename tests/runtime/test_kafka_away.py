@@ -6,6 +6,8 @@ import asyncio
 import time
 
 import pytest
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaConnectionError
 
 from resilience_runtime import KafkaPublisher, PublishError, PublishQueue, ReplicaReader
 from tests.runtime.waiting import running
@@ -34,6 +36,30 @@ async def test_many_callers_share_one_attempt_to_connect() -> None:
 
     assert all(isinstance(failure, PublishError) for failure in failures)
     assert len(connecting) == 1
+
+
+async def test_a_cancellation_that_is_lost_does_not_keep_a_publisher_from_closing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lost: list[object] = []
+
+    async def start(producer: AIOKafkaProducer) -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            if lost:
+                raise
+            lost.append(producer)
+            raise KafkaConnectionError from None
+
+    monkeypatch.setattr(AIOKafkaProducer, "start", start)
+    publisher = KafkaPublisher(NOWHERE)
+    with pytest.raises(PublishError):
+        await publisher.publish("topic", b"key", b"value", deadline_s=0.05)
+
+    await asyncio.wait_for(publisher.close(), 10)
+
+    assert len(lost) == 1
 
 
 async def test_a_queue_takes_offers_without_a_pause() -> None:

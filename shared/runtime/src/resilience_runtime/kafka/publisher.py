@@ -94,10 +94,12 @@ class KafkaPublisher:
 
     async def close(self) -> None:
         """Send what is buffered, for two seconds at most, and disconnect."""
-        if self._connecting:
+        while self._connecting and not self._connecting.done():
+            # Again until it ends: `asyncio.wait_for`, which aiokafka uses too, loses a cancellation that comes
+            # together with an error (bpo-37658).
             self._connecting.cancel()
-            await asyncio.wait({self._connecting})
-            self._connecting = None
+            await asyncio.wait({self._connecting}, timeout=ABANDON_ROUND_S)
+        self._connecting = None
         producer, self._producer = self._producer, None
         if producer:
             await _close(producer)
@@ -117,7 +119,8 @@ class KafkaPublisher:
         while True:
             producer = self._build()
             try:
-                await asyncio.wait_for(producer.start(), CONNECT_TIMEOUT_S)
+                async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                    await producer.start()
             except (KafkaError, OSError, TimeoutError) as error:
                 log.warning("broker unreachable", bootstrap=self._bootstrap, reason=str(error) or "timeout")
                 await _abandon(producer)
