@@ -24,5 +24,6 @@ async def running(coroutine: Coroutine[Any, Any, None]) -> AsyncIterator[asyncio
         yield task
         assert not task.done(), f"ended early: {task}"
     finally:
-        task.cancel()
-        await asyncio.wait({task})
+        while not task.done():  # again, as aiokafka may lose a cancellation
+            task.cancel()
+            await asyncio.wait({task}, timeout=1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from resilience_contracts import (
@@ -27,6 +27,7 @@ from resilience_runtime.kafka.replica import ReplicaReader
 from .errors import StackError
 
 CAUGHT_UP_WITHIN_S = 10.0
+AGAIN_S = 1.0
 
 
 @asynccontextmanager
@@ -96,7 +97,9 @@ def load_policy() -> Policy:
 
 
 async def end(task: asyncio.Task[None]) -> None:
-    """Cancel a task and wait until it is gone."""
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task
+    """Cancel a task and wait until it is gone; again, as a library may lose a cancellation."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait({task}, timeout=AGAIN_S)
+    if not task.cancelled():
+        task.result()
