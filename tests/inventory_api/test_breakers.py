@@ -128,6 +128,31 @@ async def test_one_at_a_time_asks_whether_it_is_back(bench: Bench) -> None:
     await asyncio.wait({task})
 
 
+async def test_failures_of_a_short_outage_are_not_remembered_for_as_long_as_nobody_calls(
+    bench: Bench,
+) -> None:
+    asked: list[float] = []
+
+    async def check() -> None:
+        async with bench.postgresql.guard():
+            asked.append(bench.clock.monotonic())
+
+    for number in range(30):
+        permit = bench.postgresql.acquire()
+        (bench.postgresql.failed if number >= 20 else bench.postgresql.succeeded)(permit)
+    assert bench.postgresql.snapshot().failure_rate == pytest.approx(1 / 3)
+    task = asyncio.create_task(Returning(bench.postgresql, check, bench.clock).run())
+
+    await bench.clock.advance(20)
+    enough = len(asked)
+    await bench.clock.advance(20)
+
+    assert (bench.postgresql.snapshot().failure_rate or 0) < 0.1
+    assert 0 < enough == len(asked) <= POSTGRESQL.breaker.window_calls
+    task.cancel()
+    await asyncio.wait({task})
+
+
 @pytest.fixture
 def unused_port() -> int:
     with socket.socket() as taken:

@@ -21,6 +21,8 @@ log = structlog.get_logger(__name__)
 
 POLL_S = 0.25
 RETURN_S = 0.2
+FELT_RATE = 0.1
+"""A share of failed calls that costs the dependency points."""
 BEHIND_RATE = 0.5
 """Enough to keep the overall score under the boundary of OPTIMAL; not enough for DOWN."""
 
@@ -166,9 +168,10 @@ class BreakerReports:
 
 
 class Returning:
-    """Calls a dependency whose breaker has opened.
+    """Calls a dependency whose breaker has opened, or has counted so many failures that the level feels them.
 
-    While its features are off nobody else does: the breaker would stay open, and the level down, for ever.
+    While its features are off nobody else does: the breaker would stay open, and the level down, for ever. And in a
+    quiet shop the failures of an outage that was too short to open it would be remembered for minutes.
     """
 
     def __init__(self, breaker: CircuitBreaker, check: Callable[[], Awaitable[object]], clock: Clock) -> None:
@@ -179,9 +182,14 @@ class Returning:
     async def run(self) -> None:
         """Watch for ever."""
         while True:
-            if self._breaker.state in {State.OPEN, State.HALF_OPEN} and self._breaker.is_call_permitted():
+            if self._owed() and self._breaker.is_call_permitted():
                 try:
                     await self._check()
                 except Exception as error:  # noqa: BLE001 - the breaker has counted it; the next wait is its
                     log.info("still away", dependency=self._breaker.name, reason=type(error).__name__)
             await self._clock.sleep(RETURN_S)
+
+    def _owed(self) -> bool:
+        if self._breaker.state is State.CLOSED:
+            return (self._breaker.snapshot().failure_rate or 0.0) >= FELT_RATE
+        return self._breaker.state in {State.OPEN, State.HALF_OPEN}
