@@ -19,7 +19,7 @@ test: .venv/dev.stamp ## Run the suite, real services included (8 to 12 minutes 
 	@$(BIN)/python -m pytest -n 3 $(SPREAD) -m "not e2e and not operations and not chaos" $(ARGS)
 
 test-e2e: .venv/dev.stamp ## Everything up: outages, kills, console in a browser, alerts, runbooks (9 to 14 minutes)
-	@$(BIN)/python -m pytest -n 2 $(SPREAD) -m "e2e or operations" $(ARGS)
+	@$(BIN)/python -m pytest -n 2 $(SPREAD) -m "(e2e or operations) and not chaos" $(ARGS)
 
 test-chaos: .venv/dev.stamp ## Every experiment with faults, on one stack; report in .stack/reports (ARGS="-k redis" takes some)
 	@$(BIN)/python -m pytest -m chaos tests/chaos $(ARGS)
