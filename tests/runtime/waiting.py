@@ -8,6 +8,8 @@ import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
+from resilience_runtime.ending import end
+
 
 async def until(condition: Callable[[], bool], timeout_s: float = 10) -> None:
     deadline = time.monotonic() + timeout_s
@@ -24,6 +26,4 @@ async def running(coroutine: Coroutine[Any, Any, None]) -> AsyncIterator[asyncio
         yield task
         assert not task.done(), f"ended early: {task}"
     finally:
-        while not task.done():  # again, as aiokafka may lose a cancellation
-            task.cancel()
-            await asyncio.wait({task}, timeout=1)
+        await end(task)

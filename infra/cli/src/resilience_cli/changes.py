@@ -9,9 +9,8 @@ from contextlib import asynccontextmanager
 
 from resilience_contracts import CodecError, LevelChanged, Topic, UnknownEventError, decode
 from resilience_runtime.bus import BadMessage, Message
+from resilience_runtime.ending import end
 from resilience_runtime.kafka.replica import ReplicaReader
-
-from .feed import end
 
 KEPT = 8
 """Of each scope."""

@@ -22,12 +22,12 @@ from resilience_contracts import (
     parse_policy,
 )
 from resilience_runtime.bus import BadMessage, Message
+from resilience_runtime.ending import end
 from resilience_runtime.kafka.replica import ReplicaReader
 
 from .errors import StackError
 
 CAUGHT_UP_WITHIN_S = 10.0
-AGAIN_S = 1.0
 
 
 @asynccontextmanager
@@ -94,12 +94,3 @@ def load_policy() -> Policy:
         raise StackError(
             f"{path} is no policy ({error})", "correct it, or unset RESILIENCE_POLICY_FILE"
         ) from error
-
-
-async def end(task: asyncio.Task[None]) -> None:
-    """Cancel a task and wait until it is gone; again, as a library may lose a cancellation."""
-    while not task.done():
-        task.cancel()
-        await asyncio.wait({task}, timeout=AGAIN_S)
-    if not task.cancelled():
-        task.result()

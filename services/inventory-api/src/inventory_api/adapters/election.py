@@ -11,6 +11,7 @@ import asyncpg
 import structlog
 
 from resilience_runtime import Backoff, Clock
+from resilience_runtime.ending import end
 
 log = structlog.get_logger(__name__)
 
@@ -73,5 +74,4 @@ async def _work_while_elected(
                 raise ConnectionError("the connection that holds the lock is gone")
         task.result()
     finally:
-        task.cancel()
-        await asyncio.wait({task})
+        await end(task)

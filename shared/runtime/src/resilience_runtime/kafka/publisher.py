@@ -20,6 +20,7 @@ from aiokafka.errors import (
 from resilience_runtime.backoff import Backoff
 from resilience_runtime.bus import Headers, PublishError, PublishRejectedError
 from resilience_runtime.clock import Clock, SystemClock
+from resilience_runtime.ending import end
 
 log = structlog.get_logger(__name__)
 
@@ -94,11 +95,8 @@ class KafkaPublisher:
 
     async def close(self) -> None:
         """Send what is buffered, for two seconds at most, and disconnect."""
-        while self._connecting and not self._connecting.done():
-            # Again until it ends: `asyncio.wait_for`, which aiokafka uses too, loses a cancellation that comes
-            # together with an error (bpo-37658).
-            self._connecting.cancel()
-            await asyncio.wait({self._connecting}, timeout=ABANDON_ROUND_S)
+        if self._connecting:
+            await end(self._connecting)
         self._connecting = None
         producer, self._producer = self._producer, None
         if producer:
