@@ -9,7 +9,7 @@ AGAIN_S = 0.5
 
 
 async def end(task: asyncio.Future[Any]) -> None:
-    """Cancel a task until it is done.
+    """Cancel a task until it is done; what it fails with no longer matters to anyone.
 
     Once is not enough: `asyncio.wait_for`, which aiokafka uses too, loses a cancellation that comes together with an
     error (bpo-37658).
@@ -17,3 +17,5 @@ async def end(task: asyncio.Future[Any]) -> None:
     while not task.done():
         task.cancel()
         await asyncio.wait({task}, timeout=AGAIN_S)
+    if not task.cancelled():
+        task.exception()
