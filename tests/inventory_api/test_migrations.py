@@ -7,9 +7,12 @@ from subprocess import CalledProcessError
 import asyncpg
 import pytest
 
+from inventory_api.adapters.sql.store import SqlStore
+from inventory_api.application.errors import UnavailableError
+from inventory_api.domain.stock import Place
 from inventory_api.migrations import newest_revision
 from resilience_cli.stack import run_apart
-from tests.inventory_api.databases import migrate
+from tests.inventory_api.databases import migrate, opened
 
 FILL = """
     INSERT INTO locations (code, code_fold, name, kind) VALUES ('shop', 'shop', 'Shop', 'store');
@@ -63,3 +66,18 @@ def test_down_and_up_keeps_the_stock_and_its_ledger(database_url: str) -> None:
     run_apart(execute(database_url, "UPDATE stock_levels SET reserved = 0 WHERE id = 1"))
     migrate(database_url, "base")
     assert run_apart(execute(database_url, "SELECT to_regclass('skus')")) == [(None,)]
+
+
+@pytest.mark.parametrize("revision", [None, "0001", "0005"])
+async def test_while_the_schema_is_older_who_asks_is_told_to_come_back(
+    database_url: str, revision: str | None
+) -> None:
+    if revision:
+        migrate(database_url, revision)
+
+    async with opened(database_url) as database:
+        with pytest.raises(UnavailableError, match="schema is being prepared") as refused:
+            async with SqlStore(database).transaction() as transaction:
+                await transaction.levels.lock([Place("0017", "shop")])
+
+    assert refused.value.retry_after_s == 1

@@ -26,8 +26,8 @@ LOCK_SHARE = 0.7
 _NOTHING = text("SELECT 1")
 _BUSY = frozenset({"55P03", "40P01", "40001"})
 """lock_not_available, deadlock_detected, serialization_failure: the server is well, the row is in demand."""
-_NO_SCHEMA = "42P01"
-"""undefined_table: the server is well and the migrations have not run on it yet."""
+_NO_SCHEMA = frozenset({"42P01", "42703"})
+"""undefined_table, undefined_column: the server is well and not all migrations have run on it yet."""
 _AWAY = ("08", "25006", "28", "53", "57", "3D", "55000")
 """SQLSTATEs that speak against the server, by their beginning: connection, a server that only lets read (a standby,
 after a failover to the wrong one), a password that it does not take (any more), resources, operator intervention, and a
@@ -87,7 +87,7 @@ def against(error: BaseException) -> bool:
 def _translate(state: str | None, error: Exception) -> None:
     if state in _BUSY:
         raise RowInDemandError from error
-    if state == _NO_SCHEMA:
+    if state in _NO_SCHEMA:
         raise UnavailableError(DEPENDENCY, "its schema is being prepared", SCHEMA_RETRY_S) from error
 
 
