@@ -81,6 +81,32 @@ async def test_a_change_by_this_process_is_seen_at_once(shop: Shop) -> None:
     assert json.loads((await shop.quick.get(STOCK)).content)["available"] == 10
 
 
+async def test_what_has_aged_is_fetched_anew_without_routing(shop: Shop) -> None:
+    await shop.quick.get(STOCK)
+    await shop.receive(3)
+    await shop.bench.clock.advance(2)
+    before = shop.routed_answers
+
+    answer = await shop.quick.get(STOCK)
+
+    assert (answer.status_code, json.loads(answer.content)["available"]) == (200, 10)
+    assert shop.routed_answers == before
+
+
+async def test_what_cannot_be_fetched_goes_the_whole_way_and_is_labelled_there(shop: Shop) -> None:
+    await shop.quick.get(STOCK)
+    await shop.bench.clock.advance(2)
+    shop.bench.store.up = False
+
+    answer = await shop.quick.get(STOCK)
+
+    assert (answer.status_code, json.loads(answer.content)["stale"], answer.headers["age"]) == (
+        200,
+        True,
+        "2",
+    )
+
+
 async def test_what_is_not_at_hand_or_switched_off_goes_the_whole_way(shop: Shop) -> None:
     assert (await shop.quick.get("/v1/stock/MUG")).status_code == 404
     assert (await shop.quick.get("/v1/stock")).status_code == 404

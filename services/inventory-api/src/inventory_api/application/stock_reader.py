@@ -21,6 +21,7 @@ from resilience_contracts import Because
 from resilience_runtime import Clock
 
 from .errors import BusyError, UnavailableError
+from .flights import Flights
 from .store import Store
 from .switches import Switches
 
@@ -126,7 +127,7 @@ class StockReader:
         self._switches = switches
         self._clock = clock
         self._ages = ages
-        self._flights: dict[str, asyncio.Task[dict[str, Stock]]] = {}
+        self._flights = Flights(self._fetch)
         self._puts: set[asyncio.Task[None]] = set()
         self._doubtful = False
         self.memory = StockMemory(ages.most)
@@ -156,6 +157,17 @@ class StockReader:
             return None
         self.served[Layer.MEMORY] += 1
         return stock
+
+    async def soon(self, sku: str) -> Stock | None:
+        """Return what `one` would return of stock that was seen before, as `at_hand` or fetched anew; else None."""
+        if self._doubtful or not self._usable(self.memory.get(sku)):
+            return None
+        if self._switches.behaviour(Action.READ_STOCK) is not Behaviour.SERVE:
+            return None
+        try:
+            return (await self._load([sku])).get(sku)
+        except (UnavailableError, BusyError):
+            return None
 
     async def one(self, sku: str) -> Reading:
         """Return a SKU's stock; as `many`.
@@ -190,7 +202,7 @@ class StockReader:
             return self._readings(held, stale=False)
         if self._doubtful and all(self._usable(self.memory.get(sku)) for sku in missing):
             # Somebody has just waited for nothing; who can be answered does not wait, but asks.
-            self._begin(missing)
+            self._flights.join(missing)
             return self._readings(held, stale=False) | self._last_known(missing, None)
         try:
             loaded = await self._load(missing)
@@ -229,7 +241,7 @@ class StockReader:
         return self._readings(known, stale=True)
 
     async def _load(self, skus: list[str]) -> dict[str, Stock]:
-        flights = self._begin(skus)
+        flights = self._flights.join(skus)
         _, late = await asyncio.wait(flights, timeout=self._ages.deadline_s)
         if late:
             self._doubtful = True
@@ -239,21 +251,7 @@ class StockReader:
             found |= flight.result()
         return {sku: found[sku] for sku in skus if sku in found}
 
-    def _begin(self, skus: list[str]) -> set[asyncio.Task[dict[str, Stock]]]:
-        fresh = [sku for sku in skus if sku not in self._flights]
-        if fresh:
-            flight = asyncio.create_task(self._fetch(fresh), name="stock flight")
-            flight.add_done_callback(lambda done: self._land(fresh, done))
-            self._flights.update(dict.fromkeys(fresh, flight))
-        return {self._flights[sku] for sku in skus}
-
-    def _land(self, skus: list[str], flight: asyncio.Task[dict[str, Stock]]) -> None:
-        for sku in skus:
-            del self._flights[sku]
-        if not flight.cancelled():
-            flight.exception()
-
-    async def _fetch(self, skus: list[str]) -> dict[str, Stock]:
+    async def _fetch(self, skus: Sequence[str]) -> dict[str, Stock]:
         shared = await self._from_shared(skus)
         for stock in shared.values():
             self.memory.put(stock)
@@ -262,7 +260,7 @@ class StockReader:
         missing = [sku for sku in skus if sku not in found]
         return found | await self._from_authority(missing) if missing else found
 
-    async def _from_shared(self, skus: list[str]) -> dict[str, Stock]:
+    async def _from_shared(self, skus: Sequence[str]) -> dict[str, Stock]:
         if self._switches.behaviour(Action.CACHE) is Behaviour.REFUSE:
             return {}
         return await self._shared.get_many(skus)

@@ -1,7 +1,7 @@
-"""The answer most asked for, given before routing: a SKU's stock that this process has at hand.
+"""The answer most asked for, given before routing: a SKU's present stock, where this process has seen it before.
 
-The same reader, the same body and the same headers as by the route, which serves whatever is not at hand; only written
-once for as long as the stock is the same, and without the steps of a framework that come to nothing here.
+The same reader, the same body and the same headers as by the route, which serves everything else; only written once for
+as long as the stock is the same, and without the steps of a framework that come to nothing here.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class _Written:
 
 
 class StockAtHand:
-    """Middleware that answers what is at hand."""
+    """Middleware that answers what is at hand, or soon will be."""
 
     def __init__(self, app: ASGIApp, reader: StockReader) -> None:
         self._app = app
@@ -50,7 +50,8 @@ class StockAtHand:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or pass the request on."""
-        stock = self._asked_for(scope)
+        sku = _asked_for(scope)
+        stock = (self._reader.at_hand(sku) or await self._reader.soon(sku)) if sku else None
         if stock is None:
             await self._app(scope, receive, send)
             return
@@ -63,14 +64,6 @@ class StockAtHand:
             return
         await send({"type": "http.response.start", "status": 200, "headers": written.headers})
         await send({"type": "http.response.body", "body": written.body})
-
-    def _asked_for(self, scope: Scope) -> Stock | None:
-        if scope["type"] != "http" or scope["method"] != "GET":
-            return None
-        path: str = scope["path"]
-        if not path.startswith(PREFIX) or "/" in path[len(PREFIX) :]:
-            return None
-        return self._reader.at_hand(path[len(PREFIX) :])
 
     def _write(self, stock: Stock) -> _Written:
         sku = stock.sku.sku
@@ -90,6 +83,15 @@ class StockAtHand:
         ]
         written = self._written[sku] = _Written(stock, body, tag, headers, bare)
         return written
+
+
+def _asked_for(scope: Scope) -> str | None:
+    if scope["type"] != "http" or scope["method"] != "GET":
+        return None
+    path: str = scope["path"]
+    if not path.startswith(PREFIX) or "/" in path[len(PREFIX) :]:
+        return None
+    return path[len(PREFIX) :]
 
 
 def _raw(headers: dict[str, str]) -> list[tuple[bytes, bytes]]:
