@@ -14,6 +14,7 @@ from degradation_engine.batch import Batch
 from degradation_engine.ownership import Ownership
 from degradation_engine.stream import STORING, Stream
 from resilience_contracts import Outcome, Topic
+from resilience_runtime import KafkaAccess
 from resilience_runtime.clock import ManualClock
 from resilience_runtime.memory import MemoryBus
 from resilience_runtime.metrics import build_registry
@@ -43,7 +44,7 @@ class Consumer:
 
 
 def stream_of(ownership: Ownership, clock: ManualClock) -> Stream:
-    return Stream("kafka:9092", None, ownership, clock=clock, random=Random(1))
+    return Stream(KafkaAccess("kafka:9092"), None, ownership, clock=clock, random=Random(1))
 
 
 def owner(bus: MemoryBus, clock: ManualClock) -> Ownership:

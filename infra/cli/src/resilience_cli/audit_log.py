@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from resilience_contracts import AuditRecorded, Topic
 from resilience_contracts.audit import log_faults, lost
+from resilience_runtime.kafka.access import KafkaAccess
 
 from .errors import StackError
 
@@ -55,23 +56,23 @@ def read_file(path: Path) -> list[bytes]:
         ) from error
 
 
-def read_topic(bootstrap: str) -> list[bytes]:
+def read_topic(kafka: KafkaAccess) -> list[bytes]:
     """Return every value of the audit topic, in order.
 
     Raises:
         StackError: Kafka does not answer.
     """
     try:
-        return asyncio.run(_read(bootstrap))
+        return asyncio.run(_read(kafka))
     except (KafkaError, OSError, TimeoutError) as error:
         raise StackError(
-            f"Kafka at {bootstrap} does not answer", "start the stack with `resilience up`"
+            f"Kafka at {kafka.bootstrap} does not answer", "start the stack with `resilience up`"
         ) from error
 
 
-async def _read(bootstrap: str) -> list[bytes]:
+async def _read(kafka: KafkaAccess) -> list[bytes]:
     consumer = AIOKafkaConsumer(
-        Topic.AUDIT, bootstrap_servers=bootstrap, auto_offset_reset="earliest", enable_auto_commit=False
+        Topic.AUDIT, **kafka.options(), auto_offset_reset="earliest", enable_auto_commit=False
     )
     try:
         async with asyncio.timeout(ANSWER_S):

@@ -18,6 +18,8 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 import asyncpg
 
+from resilience_runtime.kafka.access import KafkaAccess
+
 from .errors import StackError
 from .replay import Replay
 from .stack.postgresql import binary
@@ -78,7 +80,7 @@ class Restored:
     statements: int
 
 
-async def restore(url: str, file: Path, bootstrap: str | None) -> Restored:
+async def restore(url: str, file: Path, kafka: KafkaAccess | str | None) -> Restored:
     """Replace a database by a backup and by what was written since.
 
     The backup is restored beside the database and brought up to date from Kafka; then the old database is closed,
@@ -88,7 +90,7 @@ async def restore(url: str, file: Path, bootstrap: str | None) -> Restored:
     Args:
         url: of the database; it need not exist.
         file: written by `back_up`.
-        bootstrap: Kafka's address; None to go back to the time of the backup.
+        kafka: how to get in; None to go back to the time of the backup.
 
     Raises:
         StackError: the file is not what its checksum says, the log has a gap, or the books do not balance. Nothing
@@ -104,7 +106,7 @@ async def restore(url: str, file: Path, bootstrap: str | None) -> Restored:
             _run("pg_restore", beside, "--exit-on-error", "--single-transaction", "--no-owner", str(file))
             proof = Proof(file, digest, await _count(beside))
             await _check_books(beside)
-            old, statements = await _take_the_place(server, url, fresh, bootstrap)
+            old, statements = await _take_the_place(server, url, fresh, kafka)
         except BaseException:
             await server.execute(f'DROP DATABASE IF EXISTS "{fresh}" WITH (FORCE)')
             raise
@@ -112,14 +114,14 @@ async def restore(url: str, file: Path, bootstrap: str | None) -> Restored:
 
 
 async def _take_the_place(
-    server: asyncpg.Connection, url: str, fresh: str, bootstrap: str | None
+    server: asyncpg.Connection, url: str, fresh: str, kafka: KafkaAccess | str | None
 ) -> tuple[str | None, int]:
-    if bootstrap is None:
+    if kafka is None:
         async with _set_aside(server, url) as old:
             await server.execute(f'ALTER DATABASE "{fresh}" RENAME TO "{_name(url)}"')
         return old, 0
     async with _connected(_with_name(url, fresh)) as connection:
-        replay = Replay(connection, bootstrap)
+        replay = Replay(connection, KafkaAccess.of(kafka))
         async with replay:
             await replay.catch_up()
             async with _set_aside(server, url) as old:

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from resilience_contracts import CodecError, LevelChanged, Topic, UnknownEventError, decode
 from resilience_runtime.bus import BadMessage, Message
 from resilience_runtime.ending import end
+from resilience_runtime.kafka.access import KafkaAccess
 from resilience_runtime.kafka.replica import ReplicaReader
 
 KEPT = 8
@@ -51,10 +52,10 @@ class RecentChanges:
 
 
 @asynccontextmanager
-async def followed_changes(bootstrap: str) -> AsyncIterator[RecentChanges]:
+async def followed_changes(kafka: KafkaAccess) -> AsyncIterator[RecentChanges]:
     """Give the changes of the last day, which come in while inside; they may come after the level itself."""
     changes = RecentChanges()
-    reader = ReplicaReader(bootstrap, (Topic.LEVEL_CHANGES,), changes.apply, changes.forget, since_s=SINCE_S)
+    reader = ReplicaReader(kafka, (Topic.LEVEL_CHANGES,), changes.apply, changes.forget, since_s=SINCE_S)
     running = asyncio.create_task(reader.run())
     try:
         yield changes

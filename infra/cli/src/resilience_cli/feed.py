@@ -23,6 +23,7 @@ from resilience_contracts import (
 )
 from resilience_runtime.bus import BadMessage, Message
 from resilience_runtime.ending import end
+from resilience_runtime.kafka.access import KafkaAccess
 from resilience_runtime.kafka.replica import ReplicaReader
 
 from .errors import StackError
@@ -31,7 +32,7 @@ CAUGHT_UP_WITHIN_S = 10.0
 
 
 @asynccontextmanager
-async def followed(bootstrap: str) -> AsyncIterator[View]:
+async def followed(kafka: KafkaAccess) -> AsyncIterator[View]:
     """Give a view that has caught up and stays current while inside.
 
     Raises:
@@ -39,7 +40,7 @@ async def followed(bootstrap: str) -> AsyncIterator[View]:
     """
     view = View(load_policy())
     reader = ReplicaReader(
-        bootstrap,
+        kafka,
         (Topic.LEVELS, Topic.HOLDS),
         lambda message: apply_message(view, message),
         view.forget_holds,
@@ -51,7 +52,7 @@ async def followed(bootstrap: str) -> AsyncIterator[View]:
     except TimeoutError as error:
         await end(running)
         raise StackError(
-            f"Kafka at {bootstrap} does not give its levels within {CAUGHT_UP_WITHIN_S:g} s",
+            f"Kafka at {kafka.bootstrap} does not give its levels within {CAUGHT_UP_WITHIN_S:g} s",
             "start the stack with `resilience up`, or see `resilience doctor`",
         ) from error
     try:

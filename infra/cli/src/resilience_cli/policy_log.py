@@ -24,6 +24,7 @@ from resilience_contracts import (
     format_time,
     schema_uri,
 )
+from resilience_runtime.kafka.access import KafkaAccess
 
 from .errors import StackError
 
@@ -64,14 +65,14 @@ Told = Callable[[int, int | None], None]
 """Is told of progress: how much is done, and of how much, where that is known."""
 
 
-async def read_topic(bootstrap: str, begin: datetime, reader: Reader, told: Told) -> None:
+async def read_topic(kafka: KafkaAccess, begin: datetime, reader: Reader, told: Told) -> None:
     """Read the health topic from a moment to its present end, one partition after the other.
 
     Raises:
         StackError: Kafka is away, or gives nothing of what it says it has.
     """
     consumer = AIOKafkaConsumer(
-        Topic.HEALTH, bootstrap_servers=bootstrap, enable_auto_commit=False, max_poll_records=FETCH_RECORDS
+        Topic.HEALTH, **kafka.options(), enable_auto_commit=False, max_poll_records=FETCH_RECORDS
     )
     try:
         await consumer.start()
@@ -89,7 +90,7 @@ async def read_topic(bootstrap: str, begin: datetime, reader: Reader, told: Told
         ) from error
     except KafkaError as error:
         raise StackError(
-            f"Kafka at {bootstrap} does not answer ({type(error).__name__})",
+            f"Kafka at {kafka.bootstrap} does not answer ({type(error).__name__})",
             "start the stack with `resilience up`, correct KAFKA_BOOTSTRAP_SERVERS, or replay a file with --from",
         ) from error
     finally:

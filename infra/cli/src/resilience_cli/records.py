@@ -11,6 +11,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from resilience_runtime.bus import Message
+from resilience_runtime.kafka.access import KafkaAccess
 from resilience_runtime.kafka.record import message_of
 
 from .errors import StackError
@@ -20,32 +21,33 @@ FETCH_MS = 500
 ANSWER_S = 20.0
 
 
-def read_records(bootstrap: str, topics: Collection[str], since: datetime | None = None) -> list[Message]:
+def read_records(
+    kafka: KafkaAccess | str, topics: Collection[str], since: datetime | None = None
+) -> list[Message]:
     """Return what is in topics, oldest first; a topic that does not exist has nothing.
 
     Args:
-        bootstrap: Kafka's address.
+        kafka: how to get in.
         topics: their names.
         since: leaves out what is older; by default nothing.
 
     Raises:
         StackError: Kafka does not answer.
     """
+    access = KafkaAccess.of(kafka)
     try:
-        return run_apart(_read(bootstrap, topics, since))
+        return run_apart(_read(access, topics, since))
     except (KafkaError, OSError, TimeoutError) as error:
         raise StackError(
-            f"Kafka at {bootstrap} does not answer", "start the stack with `resilience up`"
+            f"Kafka at {access.bootstrap} does not answer", "start the stack with `resilience up`"
         ) from error
 
 
-async def _read(bootstrap: str, topics: Collection[str], since: datetime | None) -> list[Message]:
-    partitions = await _partitions(bootstrap, topics)
+async def _read(kafka: KafkaAccess, topics: Collection[str], since: datetime | None) -> list[Message]:
+    partitions = await _partitions(kafka, topics)
     if not partitions:
         return []
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=bootstrap, auto_offset_reset="earliest", enable_auto_commit=False
-    )
+    consumer = AIOKafkaConsumer(**kafka.options(), auto_offset_reset="earliest", enable_auto_commit=False)
     try:
         async with asyncio.timeout(ANSWER_S):
             await consumer.start()
@@ -64,9 +66,9 @@ async def _read(bootstrap: str, topics: Collection[str], since: datetime | None)
     return sorted(inside, key=lambda message: message.timestamp_ms)
 
 
-async def _partitions(bootstrap: str, topics: Collection[str]) -> list[TopicPartition]:
+async def _partitions(kafka: KafkaAccess, topics: Collection[str]) -> list[TopicPartition]:
     # Not by `subscribe`: a consumer without a group assigns itself anew whenever it likes, and forgets its place.
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    admin = AIOKafkaAdminClient(**kafka.options())
     try:
         async with asyncio.timeout(ANSWER_S):
             await admin.start()

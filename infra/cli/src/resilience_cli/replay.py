@@ -17,6 +17,7 @@ from aiokafka.errors import KafkaError
 from pydantic import ValidationError
 
 from resilience_contracts import RowsWritten, Topic
+from resilience_runtime.kafka.access import KafkaAccess
 
 from .errors import StackError
 
@@ -47,11 +48,11 @@ class Table:
 class Replay:
     """Applies the log to one restored database. Use as an async context manager."""
 
-    def __init__(self, connection: asyncpg.Connection, bootstrap: str) -> None:
+    def __init__(self, connection: asyncpg.Connection, kafka: KafkaAccess) -> None:
         self._connection = connection
         self._partition = TopicPartition(str(Topic.WRITES), 0)
         self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=bootstrap, enable_auto_commit=False, auto_offset_reset="none"
+            **kafka.options(), enable_auto_commit=False, auto_offset_reset="none"
         )
         self._tables: Mapping[str, Table] = {}
         self._contained: set[int] = set()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from resilience_runtime.kafka.access import KafkaAccess
+from resilience_runtime.settings import KafkaSettings, load
 
 from .stack import PARTS, PartState, StackState, ports_from, read_state
 from .stack.marks import mark_of
@@ -24,7 +26,7 @@ def stack_root() -> Path:
 class Target:
     """Where the running system is."""
 
-    bootstrap: str
+    kafka: KafkaAccess
     ports: Ports
     scope: str
     state: StackState | None
@@ -34,17 +36,27 @@ class Target:
         return f"{LOOPBACK_URL}:{self.ports[service]}"
 
 
-def find_target(environment: Mapping[str, str] = os.environ) -> Target:
+def find_target() -> Target:
     """Find the system.
 
     Raises:
         StackError: a variable or the stack's state is wrong.
+        SystemExit: a variable about Kafka is wrong; status 2, after a line on stderr.
     """
     state = read_state(stack_root())
     running = state if state and state.owner.find() else None
-    ports = running.ports if running else ports_from(environment)
-    bootstrap = environment.get("KAFKA_BOOTSTRAP_SERVERS") or f"127.0.0.1:{ports['kafka']}"
-    return Target(bootstrap, ports, environment.get("RESILIENCE_SCOPE") or "default", running)
+    ports = running.ports if running else ports_from(os.environ)
+    kafka = load(KafkaSettings, **_kafka_here(ports, running)).kafka
+    return Target(kafka, ports, os.environ.get("RESILIENCE_SCOPE") or "default", running)
+
+
+def _kafka_here(ports: Ports, running: StackState | None) -> dict[str, str]:
+    """Return how to get into the Kafka of the stack, unless the environment names another one."""
+    if os.environ.get("KAFKA_BOOTSTRAP_SERVERS"):
+        return {}
+    told = running.env.items() if running else ()
+    here = {name.lower(): value for name, value in told if name.startswith("KAFKA_")}
+    return {"kafka_bootstrap_servers": f"127.0.0.1:{ports['kafka']}"} | here
 
 
 def parts_of(target: Target) -> dict[str, dict[str, Any]]:

@@ -10,6 +10,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from resilience_contracts import dead_letter_topic
+from resilience_runtime.kafka.access import KafkaAccess
 from resilience_runtime.kafka.admin import Drift, TopicsError, TopicSpec, apply_topics, check_topics
 
 from .errors import StackError
@@ -54,30 +55,30 @@ def declared_topics(replication: int = 1, path: Path | None = None) -> dict[str,
     return {name: TopicSpec(topic.partitions, replication, topic.config) for name, topic in declared.items()}
 
 
-def apply_declared(bootstrap: str, replication: int = 1) -> list[Drift]:
+def apply_declared(kafka: KafkaAccess | str, replication: int = 1) -> list[Drift]:
     """Create what is missing and correct what differs; return what was done.
 
     Raises:
         StackError: Kafka is away or refuses.
     """
-    return _run(bootstrap, apply_topics, replication)
+    return _run(kafka, apply_topics, replication)
 
 
-def drift_of_declared(bootstrap: str) -> list[Drift]:
+def drift_of_declared(kafka: KafkaAccess | str) -> list[Drift]:
     """Return what differs.
 
     Raises:
         StackError: Kafka is away or refuses.
     """
-    return _run(bootstrap, check_topics, 1)
+    return _run(kafka, check_topics, 1)
 
 
-Work = Callable[[str, Mapping[str, TopicSpec]], Coroutine[Any, Any, list[Drift]]]
+Work = Callable[[KafkaAccess | str, Mapping[str, TopicSpec]], Coroutine[Any, Any, list[Drift]]]
 
 
-def _run(bootstrap: str, work: Work, replication: int) -> list[Drift]:
+def _run(kafka: KafkaAccess | str, work: Work, replication: int) -> list[Drift]:
     try:
-        return run_apart(work(bootstrap, declared_topics(replication)))
+        return run_apart(work(kafka, declared_topics(replication)))
     except TopicsError as error:
         raise StackError(
             str(error), "start Kafka with `resilience up`, or correct KAFKA_BOOTSTRAP_SERVERS"

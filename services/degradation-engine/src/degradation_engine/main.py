@@ -53,14 +53,14 @@ async def serve_engine(settings: Settings, policy: Policy, tracing: Tracing) -> 
     """Wire the parts and run them; HTTP listens before Kafka is looked for."""
     clock, random = SystemClock(), Random()  # noqa: S311 - spreads retries
     metrics = build_registry(rows.TABLE)
-    bootstrap, client_id = settings.kafka_bootstrap_servers, f"{SERVICE}-{settings.instance}"
+    kafka, client_id = settings.kafka, f"{SERVICE}-{settings.instance}"
     async with (
         finishing(tracing),
-        KafkaPublisher(bootstrap, client_id, clock=clock, random=random) as publisher,
+        KafkaPublisher(kafka, client_id, clock=clock, random=random) as publisher,
     ):
         book = HoldBook(policy)
         holds = ReplicaReader(
-            bootstrap,
+            kafka,
             [Topic.HOLDS],
             book.apply,
             book.forget,
@@ -79,7 +79,7 @@ async def serve_engine(settings: Settings, policy: Policy, tracing: Tracing) -> 
             metrics=metrics,
             tracing=tracing,
         )
-        stream = Stream(bootstrap, settings.member_id, ownership, clock=clock, random=random)
+        stream = Stream(kafka, settings.member_id, ownership, clock=clock, random=random)
         metrics.watch(rows.LAG, lambda: float(stream.lag()))
         app = build_app(SERVICE, lambda: _ready(stream), liveness=lambda: _alive(stream))
         return await run(

@@ -20,11 +20,13 @@ import structlog
 from aiokafka.errors import KafkaError
 from faust.contrib.asgi import bind_to_running_loop
 from faust.types import TP, ConsumerT, StreamT
+from faust.types.auth import CredentialsT
 from mode import CrashingSupervisor
 
 from resilience_contracts import Topic
 from resilience_runtime.backoff import Backoff
 from resilience_runtime.clock import Clock
+from resilience_runtime.kafka.access import KafkaAccess
 
 from .adapters.shelf import Shelf, read_shelf
 from .batch import Batch, BatchConsumer, BatchTransport
@@ -86,9 +88,9 @@ class Stream:
     """Runs Faust. `ready` and `alive` are for the health endpoints."""
 
     def __init__(
-        self, bootstrap: str, member_id: str | None, ownership: Ownership, *, clock: Clock, random: Random
+        self, kafka: KafkaAccess, member_id: str | None, ownership: Ownership, *, clock: Clock, random: Random
     ) -> None:
-        self._bootstrap = bootstrap
+        self._kafka = kafka
         self._member_id = member_id
         self._ownership = ownership
         self._clock = clock
@@ -135,25 +137,28 @@ class Stream:
     async def _start(self) -> faust.App:
         backoff = Backoff(self._random, FIRST_RETRY_S, LAST_RETRY_S)
         while True:
-            app = self._build()
-            bind_to_running_loop(app)
-            app.finalize()
             try:
-                await app.maybe_start()
+                return await self._started_app()
             except (KafkaError, OSError) as error:
-                log.warning("Kafka is away, trying again", bootstrap=self._bootstrap, reason=str(error))
-                await _stop(app)
+                log.warning("Kafka is away, trying again", bootstrap=self._kafka.bootstrap, reason=str(error))
                 await self._clock.sleep(backoff.next_s())
-            except asyncio.CancelledError:
-                await _stop(app)
-                raise
-            else:
-                return app
+
+    async def _started_app(self) -> faust.App:
+        app = self._build()
+        bind_to_running_loop(app)
+        app.finalize()
+        try:
+            await app.maybe_start()
+        except (KafkaError, OSError, asyncio.CancelledError):
+            await _stop(app)
+            raise
+        return app
 
     def _build(self) -> faust.App:
         app = _App(
             GROUP,
-            broker=[f"kafka://{server.strip()}" for server in self._bootstrap.split(",")],
+            broker=[f"kafka://{server.strip()}" for server in self._kafka.bootstrap.split(",")],
+            broker_credentials=_credentials(self._kafka),
             consumer_group_instance_id=self._member_id,
             **SETTINGS,
         )
@@ -223,11 +228,24 @@ class Stream:
         backoff = Backoff(self._random, FIRST_RETRY_S, LAST_RETRY_S)
         for _ in range(SHELF_ATTEMPTS - 1):
             try:
-                return await read_shelf(self._bootstrap, GROUP, numbers)
+                return await read_shelf(self._kafka, GROUP, numbers)
             except (KafkaError, OSError) as error:
                 log.warning("stored states not read, trying again", reason=str(error) or type(error).__name__)
                 await self._clock.sleep(backoff.next_s())
-        return await read_shelf(self._bootstrap, GROUP, numbers)
+        return await read_shelf(self._kafka, GROUP, numbers)
+
+
+def _credentials(kafka: KafkaAccess) -> CredentialsT | None:
+    """Say who we are in Faust's way."""
+    context = kafka.ssl_context()
+    if kafka.protocol.authenticated:
+        return faust.SASLCredentials(
+            username=kafka.username,
+            password=kafka.secret,
+            ssl_context=context,
+            mechanism=str(kafka.mechanism),
+        )
+    return faust.SSLCredentials(context) if context else None
 
 
 async def _stop(app: faust.App) -> None:

@@ -259,7 +259,7 @@ async def main() -> int:
     tracing = start_tracing(load(TraceSettings), SERVICE, settings.instance)
     async with (
         finishing(tracing),
-        KafkaPublisher(settings.kafka_bootstrap_servers, settings.instance) as publisher,
+        KafkaPublisher(settings.kafka, settings.instance) as publisher,
     ):
         service = assemble(settings, policy, _outside(settings, publisher, tracing))
         return await run(
@@ -270,7 +270,7 @@ async def main() -> int:
 
 
 def _outside(settings: Settings, publisher: KafkaPublisher, tracing: Tracing) -> Outside:
-    reader = partial(ReplicaReader, settings.kafka_bootstrap_servers, client_id=settings.instance)
+    reader = partial(ReplicaReader, settings.kafka, client_id=settings.instance)
 
     def open_reader(
         topics: Iterable[str], apply: Apply, on_rebuild: Callable[[], None], on_bad: OnBad
@@ -287,7 +287,7 @@ def _outside(settings: Settings, publisher: KafkaPublisher, tracing: Tracing) ->
         clock=clock,
         rng=rng,
         boot=secrets.token_hex(4),
-        lease=KafkaLease(settings.kafka_bootstrap_servers, settings.instance, clock, rng),
+        lease=KafkaLease(settings.kafka, settings.instance, clock, rng),
         tracing=tracing,
     )
 

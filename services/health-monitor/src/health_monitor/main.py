@@ -85,7 +85,7 @@ async def monitor(settings: Settings, policy: Policy, tracing: Tracing) -> int:
     identity = Identity(settings.resilience_scope, settings.instance, token_hex(4))
     stall = StallMeter(clock)
     targets = _targets(settings, policy, identity, stall)
-    publisher = KafkaPublisher(settings.kafka_bootstrap_servers, SERVICE)
+    publisher = KafkaPublisher(settings.kafka, SERVICE)
     queue = PublishQueue(publisher, settings.publish_capacity, clock)
     board = Board(_empty_board(settings, policy, identity, targets))
     self_check = SelfCheck(frozenset(targets), settings.host, settings.port, metrics.gauge(SUSPECT).set)

@@ -90,16 +90,14 @@ async def inventory(settings: Settings, policy: Policy, tracing: Tracing) -> int
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(finishing(tracing))
         stack.push_async_callback(outside.close)
-        publisher = await stack.enter_async_context(KafkaPublisher(settings.kafka_bootstrap_servers, SERVICE))
+        publisher = await stack.enter_async_context(KafkaPublisher(settings.kafka, SERVICE))
         kafka = _kafka(settings, policy, outside, publisher, tracing)
         database_url = settings.database_url.get_secret_value()
         schema = Schema(database_url, clock, Backoff(rng, most_s=5.0))
         services = _services(settings, outside, breakers, kafka, publisher)
         applier = _applier(settings, services, kafka)
         relay = Relay(database_url, publisher, _source(settings), clock)
-        redo = RedoRelay(
-            database_url, Log(settings.kafka_bootstrap_servers, settings.instance, _source(settings)), clock
-        )
+        redo = RedoRelay(database_url, Log(settings.kafka, settings.instance, _source(settings)), clock)
         auditing = Auditing(database_url, settings.audit_interval_s, clock)
         identity = Identity(settings.resilience_scope, settings.instance, token_hex(4), _source(settings))
         limit_s = settings.commands_age_limit_s
@@ -177,7 +175,7 @@ class Kafka:
 def _kafka(
     settings: Settings, policy: Policy, outside: Outside, publisher: KafkaPublisher, tracing: Tracing
 ) -> Kafka:
-    bootstrap, name, clock = settings.kafka_bootstrap_servers, settings.instance, SystemClock()
+    access, name, clock = settings.kafka, settings.instance, SystemClock()
     letters, view, backlog = DeadLetters(publisher), View(policy), Backlog()
     feed = LevelFeed(view, Snapshot(settings.state_dir / f"{SERVICE}-view.json"))
     feed.restore()
@@ -187,11 +185,11 @@ def _kafka(
         view=view,
         feed=feed,
         levels=ReplicaReader(
-            bootstrap, TOPICS, tracing.applied(feed.apply), feed.forget, on_bad=refused, client_id=name
+            access, TOPICS, tracing.applied(feed.apply), feed.forget, on_bad=refused, client_id=name
         ),
         backlog=backlog,
         watch=watch,
-        commands=ReplicaReader(bootstrap, (Topic.COMMANDS,), watch.apply, watch.forget, client_id=name),
+        commands=ReplicaReader(access, (Topic.COMMANDS,), watch.apply, watch.forget, client_id=name),
         letters=letters,
         queue=PublishQueue(publisher, settings.publish_capacity, clock),
     )
@@ -224,7 +222,7 @@ def _services(
 
 def _applier(settings: Settings, services: Services, kafka: Kafka) -> Applier:
     source = Source(
-        settings.kafka_bootstrap_servers,
+        settings.kafka,
         settings.database_url.get_secret_value(),
         settings.instance,
         settings.commands_per_s,

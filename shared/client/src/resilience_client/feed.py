@@ -45,7 +45,7 @@ class LevelFeed:
     nothing in reach, every feature has the `unknown` mode of the policy: never an accidental false.
 
     Args:
-        source: `SseSource(url)` or `KafkaSource(bootstrap)`.
+        source: `SseSource(url)` or `KafkaSource(kafka)`.
         scope: whose level.
         policy: what to go by until something is heard; the one that ships by default.
         now: the wall clock; in step with the services' to within some seconds.

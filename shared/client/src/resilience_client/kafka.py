@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from resilience_contracts import CodecError, HoldSet, LevelState, Topic, View, decode
 from resilience_runtime.bus import Apply, BadMessage, Message, Reader
+from resilience_runtime.kafka.access import KafkaAccess
 from resilience_runtime.kafka.replica import ReplicaReader
 
 from .feed import LevelFeed
@@ -24,16 +25,20 @@ class KafkaSource:
     """Follows the topics themselves; nothing of Retail Resilience need be up but Kafka.
 
     Args:
-        bootstrap: Kafka's bootstrap servers.
+        kafka: how to get in; bare bootstrap servers for a Kafka that asks for nothing.
         client_id: how the broker's logs call this reader.
         open_reader: another reader than one of Kafka, for tests.
     """
 
     def __init__(
-        self, bootstrap: str, *, client_id: str = "resilience-client", open_reader: OpenReader | None = None
+        self,
+        kafka: KafkaAccess | str,
+        *,
+        client_id: str = "resilience-client",
+        open_reader: OpenReader | None = None,
     ) -> None:
         def on_kafka(apply: Apply, on_rebuild: Callable[[], None]) -> Reader:
-            return ReplicaReader(bootstrap, TOPICS, apply, on_rebuild, client_id=client_id)
+            return ReplicaReader(kafka, TOPICS, apply, on_rebuild, client_id=client_id)
 
         self._open_reader = open_reader or on_kafka
 

@@ -18,7 +18,7 @@ from .clock import Clock, ManualClock, SystemClock
 from .errors import RuntimeFault, StartupError
 from .http import Readiness, build_app
 from .intake import OnBad
-from .kafka import DeadLetters, KafkaPublisher, ReplicaReader
+from .kafka import DeadLetters, KafkaAccess, KafkaPublisher, ReplicaReader
 from .lifecycle import run, run_service
 from .logging import configure_logging
 from .memory import MemoryBus, MemoryReader
@@ -53,6 +53,7 @@ __all__ = [
     "EventPublisher",
     "Headers",
     "HttpSettings",
+    "KafkaAccess",
     "KafkaPublisher",
     "KafkaSettings",
     "KeyEntry",

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import platform
+import ssl
 import sys
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, NoReturn, TypeVar
+from typing import Annotated, Any, NoReturn, TypeVar
 
-from pydantic import Field, ValidationError
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from .kafka.access import KafkaAccess, SaslMechanism, SecurityProtocol
 
 EXIT_SETTINGS = 2
 
@@ -94,25 +97,70 @@ class HttpSettings(BaseSettings):
 
 
 class KafkaSettings(BaseSettings):
-    """Where Kafka is."""
+    """Where Kafka is, and how to get in. What the protocol has no use for is refused, as it was meant to protect.
+
+    Attributes:
+        kafka_sasl_username: the principal, with SASL.
+        kafka_ssl_cafile: authorities of the brokers' certificates, PEM; those of the system without it.
+    """
 
     model_config = CONFIG
 
     kafka_bootstrap_servers: Annotated[str, Field(min_length=1)] = "127.0.0.1:9092"
+    kafka_security_protocol: SecurityProtocol = SecurityProtocol.PLAINTEXT
+    kafka_sasl_mechanism: SaslMechanism = SaslMechanism.SCRAM_SHA_512
+    kafka_sasl_username: Annotated[str | None, Field(validate_default=True)] = None
+    kafka_sasl_password: Annotated[SecretStr | None, Field(validate_default=True)] = None
+    kafka_ssl_cafile: Path | None = None
+
+    @field_validator("kafka_sasl_username", "kafka_sasl_password")
+    @classmethod
+    def _needed_by_sasl(cls, value: object, info: ValidationInfo) -> object:
+        protocol = info.data.get("kafka_security_protocol")
+        if protocol and protocol.authenticated is not bool(value):
+            verb = "is needed" if protocol.authenticated else "has no use"
+            raise ValueError(f"{verb} with KAFKA_SECURITY_PROTOCOL={protocol}")
+        return value
+
+    @field_validator("kafka_ssl_cafile")
+    @classmethod
+    def _authorities(cls, path: Path | None, info: ValidationInfo) -> Path | None:
+        protocol = info.data.get("kafka_security_protocol")
+        if path and protocol and not protocol.encrypted:
+            raise ValueError(f"has no use with KAFKA_SECURITY_PROTOCOL={protocol}")
+        try:
+            ssl.create_default_context(cafile=path)
+        except OSError as error:
+            raise ValueError(
+                f"is no file of certificates ({error.strerror or type(error).__name__})"
+            ) from error
+        return path
+
+    @property
+    def kafka(self) -> KafkaAccess:
+        """What clients are given."""
+        return KafkaAccess(
+            self.kafka_bootstrap_servers,
+            self.kafka_security_protocol,
+            self.kafka_sasl_mechanism,
+            self.kafka_sasl_username,
+            self.kafka_sasl_password,
+            self.kafka_ssl_cafile,
+        )
 
 
 S = TypeVar("S", bound=BaseSettings)
 T = TypeVar("T")
 
 
-def load(settings: type[S]) -> S:
-    """Read settings from the environment.
+def load(settings: type[S], **given: Any) -> S:
+    """Read settings from the environment, but for those that are given.
 
     Raises:
         SystemExit: status 2, after one line on stderr for each wrong variable. Values are never shown.
     """
     try:
-        return settings()
+        return settings(**given)
     except ValidationError as error:
         _refuse(error)
 

@@ -22,7 +22,7 @@ def export(
     file: Annotated[Path | None, typer.Argument(metavar="[FILE]", help="stdout without it.")] = None,
 ) -> None:
     """Write every entry as it is, one JSON document a line, oldest first."""
-    text = b"".join(line.replace(b"\n", b" ") + b"\n" for line in read_topic(find_target().bootstrap))
+    text = b"".join(line.replace(b"\n", b" ") + b"\n" for line in read_topic(find_target().kafka))
     if file is None:
         sys.stdout.buffer.write(text)
         return
@@ -47,7 +47,7 @@ def verify(
     Entries dropped from the very end, and a chain forged from its beginning, show only against an earlier export.
     """
     copy = read_file(against) if against else []
-    judged = judge(read_file(file) if file else read_topic(find_target().bootstrap), copy)
+    judged = judge(read_file(file) if file else read_topic(find_target().kafka), copy)
     _show(judged, as_json=as_json)
     raise typer.Exit(Exit.FOUND if judged.faults else Exit.OK)
 

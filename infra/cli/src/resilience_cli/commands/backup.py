@@ -54,7 +54,7 @@ def restore(
     """
     if not yes:
         typer.confirm("Replace the stock database?", abort=True, err=as_json)
-    done = run_apart(put_back(_url(), file, find_target().bootstrap if replay else None))
+    done = run_apart(put_back(_url(), file, find_target().kafka if replay else None))
     if as_json:
         print(json.dumps(_document(done.proof) | {"statements": done.statements, "old": done.old}))
         return

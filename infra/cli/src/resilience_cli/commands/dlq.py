@@ -30,6 +30,7 @@ from resilience_cli.stack import run_apart
 from resilience_cli.target import find_target
 from resilience_contracts import Topic, dead_letter_topic
 from resilience_runtime.bus import PublishError
+from resilience_runtime.kafka.access import KafkaAccess
 from resilience_runtime.kafka.publisher import KafkaPublisher
 
 app = typer.Typer(
@@ -153,14 +154,14 @@ def replay(
     wish = _wish(reason, since, until, frozenset(letter_id or ()))
     chosen = plan(_read(topic), wish, max_attempts)
     if not dry_run:
-        run_apart(_send(find_target().bootstrap, chosen.send))
+        run_apart(_send(find_target().kafka, chosen.send))
     _show_plan(chosen, dry_run=dry_run, as_json=as_json)
     unsent = [one for one, _ in chosen.skip if one.obstacle(max_attempts) and not one.replayed]
     raise typer.Exit(Exit.FOUND if unsent else Exit.OK)
 
 
-async def _send(bootstrap: str, chosen: list[Letter]) -> None:
-    async with KafkaPublisher(bootstrap, "resilience-dlq") as publisher:
+async def _send(kafka: KafkaAccess, chosen: list[Letter]) -> None:
+    async with KafkaPublisher(kafka, "resilience-dlq") as publisher:
         for number, letter in enumerate(chosen):
             try:
                 await send_again(letter, publisher)
@@ -173,7 +174,7 @@ async def _send(bootstrap: str, chosen: list[Letter]) -> None:
 
 def _read(topic: str | None) -> list[Letter]:
     names = [dead_letter_topic(topic)] if topic else DEAD_LETTER_TOPICS
-    return letters(read_records(find_target().bootstrap, names))
+    return letters(read_records(find_target().kafka, names))
 
 
 def _wish(

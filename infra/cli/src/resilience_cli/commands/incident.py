@@ -48,7 +48,7 @@ def report(
     begin, end = now - since, now - until if until else now
     if begin >= end:
         raise typer.BadParameter("--until is not later than --since")
-    records = read_records(target.bootstrap, TOPICS, begin)
+    records = read_records(target.kafka, TOPICS, begin)
     found = put_together(records, scope or target.scope, begin, end)
     text = json.dumps(document(found), indent=2) + "\n" if as_json else page(found)
     if to is None:

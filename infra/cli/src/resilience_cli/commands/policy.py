@@ -100,7 +100,7 @@ def replay(
         if source is None:
             told_from = begin or now - span_of(DEFAULT_SINCE)
             run = Replay(policies, begin=told_from, end=now, scope=scope, kept=changes, save=copy)
-            asyncio.run(read_topic(find_target().bootstrap, told_from - WARM_UP, run, told))
+            asyncio.run(read_topic(find_target().kafka, told_from - WARM_UP, run, told))
         else:
             run = Replay(policies, begin=begin, scope=scope, kept=changes, save=copy)
             read_file(source, run, told)

@@ -48,7 +48,7 @@ def run(work: Coroutine[Any, Any, Any]) -> Any:
 
 async def _status(target: Target, scope: str | None, as_document: bool) -> Exit:
     wanted = scope or target.scope
-    async with followed(target.bootstrap) as view:
+    async with followed(target.kafka) as view:
         now = datetime.now(UTC)
         if as_document:
             print(json.dumps(as_json(view, wanted, now, parts_of(target)), indent=2))
@@ -61,8 +61,8 @@ async def _status(target: Target, scope: str | None, as_document: bool) -> Exit:
 async def _watch(target: Target, scope: str | None, as_lines: bool) -> None:
     wanted = scope or target.scope
     async with AsyncExitStack() as stack:
-        view = await stack.enter_async_context(followed(target.bootstrap))
-        changes = await stack.enter_async_context(followed_changes(target.bootstrap))
+        view = await stack.enter_async_context(followed(target.kafka))
+        changes = await stack.enter_async_context(followed_changes(target.kafka))
         if as_lines:
             await _stream(view, changes, wanted)
         live = stack.enter_context(Live(console=out, auto_refresh=False, screen=out.is_terminal))

@@ -17,6 +17,7 @@ from resilience_cli.errors import StackError
 from resilience_cli.lines import line_of
 from resilience_cli.target import find_target
 from resilience_contracts import CodecError, Topic, UnknownEventError, decode
+from resilience_runtime.kafka.access import KafkaAccess
 
 
 class Stream(StrEnum):
@@ -45,17 +46,17 @@ def tail(
 ) -> None:
     """Print health events, level states, level changes or holds: the last ones, then each as it comes."""
     with suppress(KeyboardInterrupt):
-        asyncio.run(_tail(find_target().bootstrap, TOPICS[stream], last, follow, as_document))
+        asyncio.run(_tail(find_target().kafka, TOPICS[stream], last, follow, as_document))
 
 
-async def _tail(bootstrap: str, topic: Topic, last: int, follow: bool, as_document: bool) -> None:
-    consumer = AIOKafkaConsumer(topic, bootstrap_servers=bootstrap, enable_auto_commit=False)
+async def _tail(kafka: KafkaAccess, topic: Topic, last: int, follow: bool, as_document: bool) -> None:
+    consumer = AIOKafkaConsumer(topic, **kafka.options(), enable_auto_commit=False)
     try:
         await consumer.start()
     except KafkaError as error:
         await consumer.stop()
         raise StackError(
-            f"Kafka at {bootstrap} does not answer", "start the stack with `resilience up`"
+            f"Kafka at {kafka.bootstrap} does not answer", "start the stack with `resilience up`"
         ) from error
     try:
         ends = await _rewind(consumer, last)

@@ -18,6 +18,7 @@ from aiokafka.partitioner import murmur2
 
 from degradation_engine.domain import StateUnreadable
 from resilience_contracts import CodecError, LevelState, Topic, Version, decode
+from resilience_runtime import KafkaAccess
 
 from .state_record import readable
 
@@ -79,7 +80,7 @@ def partition_of(key: bytes, count: int) -> int:
     return int(murmur2(key) & SIGN_BIT) % count
 
 
-async def read_shelf(bootstrap: str, group: str, partitions: Iterable[int]) -> Shelf:
+async def read_shelf(kafka: KafkaAccess, group: str, partitions: Iterable[int]) -> Shelf:
     """Read what is kept for the scopes of these partitions, and where the group goes on in them.
 
     Raises:
@@ -87,7 +88,7 @@ async def read_shelf(bootstrap: str, group: str, partitions: Iterable[int]) -> S
         TimeoutError: not read within 30 s.
     """
     mine = set(partitions)
-    async with asyncio.timeout(READ_TIMEOUT_S), _consumer(bootstrap) as consumer:
+    async with asyncio.timeout(READ_TIMEOUT_S), _consumer(kafka) as consumer:
         health = _partitions(consumer, Topic.HEALTH)
         shelf = Shelf(len(health))
         states, levels = _partitions(consumer, Topic.ENGINE_STATE), _partitions(consumer, Topic.LEVELS)
@@ -95,7 +96,7 @@ async def read_shelf(bootstrap: str, group: str, partitions: Iterable[int]) -> S
         async for record in _read(consumer, [part for part in states if part.partition in mine]):
             _shelve_state(shelf, record)
         begins = await consumer.beginning_offsets([part for part in health if part.partition in mine])
-        shelf.starts = await _starts(bootstrap, group, begins)
+        shelf.starts = await _starts(kafka, group, begins)
         _drop_unreadable(shelf)
         async for record in _read(consumer, levels):
             if record.key and shelf.partition_of(record.key) in mine:
@@ -110,8 +111,8 @@ def _partitions(consumer: AIOKafkaConsumer, topic: str) -> list[TopicPartition]:
     return [TopicPartition(topic, number) for number in sorted(numbers)]
 
 
-async def _starts(bootstrap: str, group: str, begins: dict[TopicPartition, int]) -> dict[int, int]:
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+async def _starts(kafka: KafkaAccess, group: str, begins: dict[TopicPartition, int]) -> dict[int, int]:
+    admin = AIOKafkaAdminClient(**kafka.options())
     await admin.start()
     try:
         committed = await admin.list_consumer_group_offsets(group)
@@ -124,12 +125,12 @@ async def _starts(bootstrap: str, group: str, begins: dict[TopicPartition, int])
 
 
 @asynccontextmanager
-async def _consumer(bootstrap: str) -> AsyncIterator[AIOKafkaConsumer]:
+async def _consumer(kafka: KafkaAccess) -> AsyncIterator[AIOKafkaConsumer]:
     consumer = AIOKafkaConsumer(
         Topic.HEALTH,
         Topic.ENGINE_STATE,
         Topic.LEVELS,
-        bootstrap_servers=bootstrap,
+        **kafka.options(),
         group_id=None,
         enable_auto_commit=False,
         auto_offset_reset="earliest",

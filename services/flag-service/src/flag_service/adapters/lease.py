@@ -16,6 +16,7 @@ from aiokafka import AIOKafkaConsumer
 from resilience_contracts import Topic
 from resilience_runtime.backoff import Backoff
 from resilience_runtime.clock import Clock
+from resilience_runtime.kafka.access import KafkaAccess
 
 GROUP = "flag-service.webhooks"
 LOOK_MS = 500
@@ -40,8 +41,8 @@ class Lease(Protocol):
 class KafkaLease:
     """A lease by a consumer group. While Kafka is away, whoever had it keeps it until Kafka decides anew."""
 
-    def __init__(self, bootstrap: str, client_id: str, clock: Clock, rng: Random) -> None:
-        self._bootstrap = bootstrap
+    def __init__(self, kafka: KafkaAccess, client_id: str, clock: Clock, rng: Random) -> None:
+        self._kafka = kafka
         self._client_id = client_id
         self._clock = clock
         self._backoff = Backoff(rng)
@@ -60,7 +61,7 @@ class KafkaLease:
     async def _take_part(self) -> None:
         consumer = AIOKafkaConsumer(
             Topic.WEBHOOKS,
-            bootstrap_servers=self._bootstrap,
+            **self._kafka.options(),
             client_id=self._client_id,
             group_id=GROUP,
             enable_auto_commit=False,

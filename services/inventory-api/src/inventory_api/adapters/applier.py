@@ -22,7 +22,7 @@ from inventory_api.application.patience import patiently
 from inventory_api.application.store import Store
 from inventory_api.domain.operation import OperationState
 from resilience_contracts import AdjustmentCommand, CodecError, CountCommand, Topic, UnknownEventError, decode
-from resilience_runtime import Backoff, Clock, DeadLetters, Message
+from resilience_runtime import Backoff, Clock, DeadLetters, KafkaAccess, Message
 from resilience_runtime.kafka.record import message_of
 
 log = structlog.get_logger(__name__)
@@ -37,7 +37,7 @@ CALL_S = 5.0
 class Source:
     """Where the log is, where its lock is, and how fast it may be drained."""
 
-    bootstrap: str
+    kafka: KafkaAccess
     database_url: str
     client_id: str
     per_second: float
@@ -83,7 +83,7 @@ class Applier:
 
     async def _drain(self, backoff: Backoff) -> None:
         consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._source.bootstrap,
+            **self._source.kafka.options(),
             client_id=self._source.client_id,
             enable_auto_commit=False,
             auto_offset_reset="none",

@@ -19,7 +19,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from resilience_contracts import RowsWritten, RowWrite, encode
-from resilience_runtime import Backoff, Clock
+from resilience_runtime import Backoff, Clock, KafkaAccess
 
 from .election import CALL_S, LEASE_CHECK_S, Duty, do_while_elected
 from .sql import redo
@@ -39,7 +39,7 @@ IDLE_S = 0.1
 class Log:
     """Where the log is, and who writes it."""
 
-    bootstrap: str
+    kafka: KafkaAccess
     client_id: str
     source: str
 
@@ -85,7 +85,7 @@ class RedoRelay:
 
     async def _publish_to_broker(self, connection: asyncpg.Connection, backoff: Backoff) -> None:
         producer = AIOKafkaProducer(
-            bootstrap_servers=self._log.bootstrap,
+            **self._log.kafka.options(),
             client_id=f"{self._log.client_id}-redo",
             acks="all",
             enable_idempotence=True,

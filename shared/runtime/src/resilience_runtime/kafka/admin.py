@@ -13,6 +13,8 @@ from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from resilience_runtime.errors import RuntimeFault
 
+from .access import KafkaAccess
+
 ANSWER_S = 15.0
 
 
@@ -49,23 +51,23 @@ class Drift:
         return f"{self.topic}: {self.aspect} is {self.actual or 'missing'}, declared {self.declared}"
 
 
-async def check_topics(bootstrap: str, declared: Mapping[str, TopicSpec]) -> list[Drift]:
+async def check_topics(kafka: KafkaAccess | str, declared: Mapping[str, TopicSpec]) -> list[Drift]:
     """Return every difference between broker and declaration. Topics that are not declared are not looked at.
 
     Raises:
         TopicsError: the broker is away or refuses.
     """
-    async with _admin(bootstrap) as admin:
+    async with _admin(KafkaAccess.of(kafka)) as admin:
         return await _drift(admin, declared)
 
 
-async def apply_topics(bootstrap: str, declared: Mapping[str, TopicSpec]) -> list[Drift]:
+async def apply_topics(kafka: KafkaAccess | str, declared: Mapping[str, TopicSpec]) -> list[Drift]:
     """Create what is missing and correct what can be; returns what was done. A second call does nothing.
 
     Raises:
         TopicsError: the broker is away or refuses, or a topic has more partitions than declared.
     """
-    async with _admin(bootstrap) as admin:
+    async with _admin(KafkaAccess.of(kafka)) as admin:
         drift = await _drift(admin, declared)
         missing = {d.topic for d in drift if d.aspect == "topic"}
         await _create(admin, {topic: declared[topic] for topic in missing})
@@ -76,14 +78,14 @@ async def apply_topics(bootstrap: str, declared: Mapping[str, TopicSpec]) -> lis
 
 
 @asynccontextmanager
-async def _admin(bootstrap: str) -> AsyncIterator[AIOKafkaAdminClient]:
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=int(ANSWER_S * 1000))
+async def _admin(kafka: KafkaAccess) -> AsyncIterator[AIOKafkaAdminClient]:
+    admin = AIOKafkaAdminClient(**kafka.options(), request_timeout_ms=int(ANSWER_S * 1000))
     try:
         async with asyncio.timeout(ANSWER_S * 2):
             await admin.start()
             yield admin
     except (KafkaError, OSError, TimeoutError) as error:
-        raise TopicsError(f"{bootstrap}: {error or 'no answer'}") from error
+        raise TopicsError(f"{kafka.bootstrap}: {error or 'no answer'}") from error
     finally:
         await admin.close()
 

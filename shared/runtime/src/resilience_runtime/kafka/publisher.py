@@ -22,6 +22,8 @@ from resilience_runtime.bus import Headers, PublishError, PublishRejectedError
 from resilience_runtime.clock import Clock, SystemClock
 from resilience_runtime.ending import end
 
+from .access import KafkaAccess
+
 log = structlog.get_logger(__name__)
 
 MAX_RECORD_BYTES = 4 * 1024 * 1024
@@ -36,17 +38,20 @@ class KafkaPublisher:
     """Publishes to Kafka; connects at the first record, and again whenever it has to.
 
     Safe to use from many tasks of one event loop. Use as an async context manager, or call `close`.
+
+    Args:
+        kafka: how to get in; bare bootstrap servers for a Kafka that asks for nothing.
     """
 
     def __init__(
         self,
-        bootstrap: str,
+        kafka: KafkaAccess | str,
         client_id: str = "resilience",
         *,
         clock: Clock | None = None,
         random: Random | None = None,
     ) -> None:
-        self._bootstrap = bootstrap
+        self._kafka = KafkaAccess.of(kafka)
         self._client_id = client_id
         self._clock = clock or SystemClock()
         self._random = random or Random()  # noqa: S311 - spreads retries, guards nothing
@@ -115,24 +120,29 @@ class KafkaPublisher:
     async def _connect(self) -> AIOKafkaProducer:
         backoff = Backoff(self._random)
         while True:
-            producer = self._build()
             try:
-                async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                    await producer.start()
+                producer = await self._start()
             except (KafkaError, OSError, TimeoutError) as error:
-                log.warning("broker unreachable", bootstrap=self._bootstrap, reason=str(error) or "timeout")
-                await _abandon(producer)
+                reason = str(error) or "timeout"
+                log.warning("broker unreachable", bootstrap=self._kafka.bootstrap, reason=reason)
                 await self._clock.sleep(backoff.next_s())
-            except BaseException:
-                await _abandon(producer)
-                raise
             else:
                 self._producer, self._connecting = producer, None
                 return producer
 
+    async def _start(self) -> AIOKafkaProducer:
+        producer = self._build()
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                await producer.start()
+        except BaseException:
+            await _abandon(producer)
+            raise
+        return producer
+
     def _build(self) -> AIOKafkaProducer:
         return AIOKafkaProducer(
-            bootstrap_servers=self._bootstrap,
+            **self._kafka.options(),
             client_id=self._client_id,
             acks="all",
             enable_idempotence=True,

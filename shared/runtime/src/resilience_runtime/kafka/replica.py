@@ -23,6 +23,7 @@ from resilience_runtime.bus import Apply
 from resilience_runtime.clock import Clock, SystemClock
 from resilience_runtime.intake import Intake, OnBad
 
+from .access import KafkaAccess
 from .record import message_of
 
 log = structlog.get_logger(__name__)
@@ -51,6 +52,7 @@ class ReplicaReader:
     called and everything is read again.
 
     Args:
+        kafka: how to get in; bare bootstrap servers for a Kafka that asks for nothing.
         on_rebuild: told to forget what was applied, before everything is read again.
         on_bad: told of messages that `apply` refused; usually `DeadLetters.for_stage(...)`.
         since_s: begin with the records of the last seconds, instead of with the oldest.
@@ -62,7 +64,7 @@ class ReplicaReader:
 
     def __init__(
         self,
-        bootstrap: str,
+        kafka: KafkaAccess | str,
         topics: Iterable[str],
         apply: Apply,
         on_rebuild: Callable[[], None] | None = None,
@@ -74,7 +76,7 @@ class ReplicaReader:
         check_s: float = CHECK_S,
         since_s: float | None = None,
     ) -> None:
-        self._bootstrap = bootstrap
+        self._kafka = KafkaAccess.of(kafka)
         self._topics = tuple(topics)
         self._on_rebuild = on_rebuild or (lambda: None)
         self._client_id = client_id
@@ -251,7 +253,7 @@ class ReplicaReader:
     def _build(self) -> AIOKafkaConsumer:
         return AIOKafkaConsumer(
             *self._topics,
-            bootstrap_servers=self._bootstrap,
+            **self._kafka.options(),
             client_id=self._client_id,
             group_id=None,
             auto_offset_reset="none",

@@ -1,0 +1,96 @@
+"""How a client gets into Kafka: where it is, whether by TLS, and who the client is."""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import SecretStr
+
+
+class SecurityProtocol(StrEnum):
+    """What a listener of Kafka asks for, by Kafka's own names."""
+
+    PLAINTEXT = "PLAINTEXT"
+    SSL = "SSL"
+    SASL_PLAINTEXT = "SASL_PLAINTEXT"
+    SASL_SSL = "SASL_SSL"
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether it speaks TLS."""
+        return self in {self.SSL, self.SASL_SSL}
+
+    @property
+    def authenticated(self) -> bool:
+        """Whether it asks who a client is."""
+        return self in {self.SASL_PLAINTEXT, self.SASL_SSL}
+
+
+class SaslMechanism(StrEnum):
+    """How a client proves who it is. PLAIN sends the password itself: for SASL_SSL alone."""
+
+    PLAIN = "PLAIN"
+    SCRAM_SHA_256 = "SCRAM-SHA-256"
+    SCRAM_SHA_512 = "SCRAM-SHA-512"
+
+
+@dataclass(frozen=True, slots=True)
+class KafkaAccess:
+    """What every client of Kafka is given.
+
+    Attributes:
+        bootstrap: `host:port`, separated by commas.
+        username: the principal; with SASL alone.
+        password: never shown nor logged.
+        cafile: authorities of the brokers' certificates, PEM; those of the system when None.
+    """
+
+    bootstrap: str
+    protocol: SecurityProtocol = SecurityProtocol.PLAINTEXT
+    mechanism: SaslMechanism = SaslMechanism.SCRAM_SHA_512
+    username: str | None = None
+    password: SecretStr | None = None
+    cafile: Path | None = None
+
+    @classmethod
+    def of(cls, kafka: Self | str) -> Self:
+        """Take bare bootstrap servers for a Kafka that asks for nothing."""
+        return cls(kafka) if isinstance(kafka, str) else kafka
+
+    def options(self) -> dict[str, Any]:
+        """Return the arguments of aiokafka's clients.
+
+        Raises:
+            OSError: the authorities cannot be read.
+        """
+        options: dict[str, Any] = {
+            "bootstrap_servers": self.bootstrap,
+            "security_protocol": str(self.protocol),
+            "ssl_context": self.ssl_context(),
+        }
+        if self.protocol.authenticated:
+            options |= {
+                "sasl_mechanism": str(self.mechanism),
+                "sasl_plain_username": self.username,
+                "sasl_plain_password": self.secret,
+            }
+        return options
+
+    def ssl_context(self) -> ssl.SSLContext | None:
+        """Return how to trust a broker, its name checked; None without TLS.
+
+        The file is read each time, so that new connections go by what is in it now.
+
+        Raises:
+            OSError: the authorities cannot be read.
+        """
+        return ssl.create_default_context(cafile=self.cafile) if self.protocol.encrypted else None
+
+    @property
+    def secret(self) -> str | None:
+        """The password itself."""
+        return self.password.get_secret_value() if self.password else None
