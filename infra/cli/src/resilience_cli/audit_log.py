@@ -16,7 +16,7 @@ from resilience_contracts import AuditRecorded, Topic
 from resilience_contracts.audit import log_faults, lost
 from resilience_runtime.kafka.access import KafkaAccess
 
-from .errors import StackError
+from .errors import KAFKA_AWAY, StackError
 
 FETCH_MS = 500
 ANSWER_S = 20
@@ -66,7 +66,7 @@ def read_topic(kafka: KafkaAccess) -> list[bytes]:
         return asyncio.run(_read(kafka))
     except (KafkaError, OSError, TimeoutError) as error:
         raise StackError(
-            f"Kafka at {kafka.bootstrap} does not answer", "start the stack with `resilience up`"
+            f"Kafka at {kafka.bootstrap} does not answer, or does not let us in", KAFKA_AWAY
         ) from error
 
 

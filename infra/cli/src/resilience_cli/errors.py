@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+KAFKA_AWAY = "start the stack with `resilience up`, or correct the KAFKA_ variables"
+
 
 class StackError(Exception):
     """Something about the stack is wrong and its user can mend it.

@@ -26,7 +26,7 @@ from resilience_runtime.ending import end
 from resilience_runtime.kafka.access import KafkaAccess
 from resilience_runtime.kafka.replica import ReplicaReader
 
-from .errors import StackError
+from .errors import KAFKA_AWAY, StackError
 
 CAUGHT_UP_WITHIN_S = 10.0
 
@@ -53,7 +53,7 @@ async def followed(kafka: KafkaAccess) -> AsyncIterator[View]:
         await end(running)
         raise StackError(
             f"Kafka at {kafka.bootstrap} does not give its levels within {CAUGHT_UP_WITHIN_S:g} s",
-            "start the stack with `resilience up`, or see `resilience doctor`",
+            f"{KAFKA_AWAY}, or see `resilience doctor`",
         ) from error
     try:
         yield view

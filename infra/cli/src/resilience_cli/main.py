@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import structlog
 import typer
 
-from .commands import audit, chaos, dlq, hold, incident, keys, policy, topics
+from .commands import acls, audit, chaos, dlq, hold, incident, keys, policy, topics
 from .commands.backup import backup, restore
 from .commands.doctor import doctor
 from .commands.down import down
@@ -31,6 +31,7 @@ app = typer.Typer(
 )
 for command in (up, down, status, watch, tail, smoke, doctor, backup, restore):
     app.command(epilog=EXIT_CODES)(command)
+app.add_typer(acls.app, name="acls")
 app.add_typer(audit.app, name="audit")
 app.add_typer(chaos.app, name="chaos")
 app.add_typer(dlq.app, name="dlq")

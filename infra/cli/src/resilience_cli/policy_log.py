@@ -26,7 +26,7 @@ from resilience_contracts import (
 )
 from resilience_runtime.kafka.access import KafkaAccess
 
-from .errors import StackError
+from .errors import KAFKA_AWAY, StackError
 
 STRUCTURED = (("content-type", b"application/cloudevents+json"),)
 STORED = "storedtime"
@@ -91,7 +91,7 @@ async def read_topic(kafka: KafkaAccess, begin: datetime, reader: Reader, told: 
     except KafkaError as error:
         raise StackError(
             f"Kafka at {kafka.bootstrap} does not answer ({type(error).__name__})",
-            "start the stack with `resilience up`, correct KAFKA_BOOTSTRAP_SERVERS, or replay a file with --from",
+            f"{KAFKA_AWAY}, or replay a file with --from",
         ) from error
     finally:
         await consumer.stop()

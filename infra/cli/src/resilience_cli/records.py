@@ -14,8 +14,8 @@ from resilience_runtime.bus import Message
 from resilience_runtime.kafka.access import KafkaAccess
 from resilience_runtime.kafka.record import message_of
 
-from .errors import StackError
-from .stack import run_apart
+from .apart import run_apart
+from .errors import KAFKA_AWAY, StackError
 
 FETCH_MS = 500
 ANSWER_S = 20.0
@@ -39,7 +39,7 @@ def read_records(
         return run_apart(_read(access, topics, since))
     except (KafkaError, OSError, TimeoutError) as error:
         raise StackError(
-            f"Kafka at {access.bootstrap} does not answer", "start the stack with `resilience up`"
+            f"Kafka at {access.bootstrap} does not answer, or does not let us in", KAFKA_AWAY
         ) from error
 
 

@@ -13,8 +13,8 @@ from resilience_contracts import dead_letter_topic
 from resilience_runtime.kafka.access import KafkaAccess
 from resilience_runtime.kafka.admin import Drift, TopicsError, TopicSpec, apply_topics, check_topics
 
-from .errors import StackError
-from .stack.sockets import run_apart
+from .apart import run_apart
+from .errors import KAFKA_AWAY, StackError
 
 
 class Declared(BaseModel):
@@ -80,9 +80,7 @@ def _run(kafka: KafkaAccess | str, work: Work, replication: int) -> list[Drift]:
     try:
         return run_apart(work(kafka, declared_topics(replication)))
     except TopicsError as error:
-        raise StackError(
-            str(error), "start Kafka with `resilience up`, or correct KAFKA_BOOTSTRAP_SERVERS"
-        ) from error
+        raise StackError(str(error), KAFKA_AWAY) from error
 
 
 def _shipped() -> Path:

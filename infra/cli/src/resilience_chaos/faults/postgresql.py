@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import asyncpg
 
-from resilience_cli.stack.sockets import run_apart
+from resilience_cli.apart import run_apart
 
 from .site import Mend, Site
 

@@ -11,11 +11,12 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
+from resilience_cli.apart import run_apart
 from resilience_cli.backup import Proof, back_up
 from resilience_cli.backup import restore as put_back
 from resilience_cli.console import out
 from resilience_cli.errors import StackError
-from resilience_cli.stack import Place, PostgreSQL, run_apart
+from resilience_cli.stack import Place, PostgreSQL
 from resilience_cli.target import find_target, stack_root
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document, for programs.")]

@@ -12,6 +12,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from resilience_cli.apart import run_apart
 from resilience_cli.console import EXIT_CODES, Exit, out, tame
 from resilience_cli.durations import parse_duration
 from resilience_cli.errors import StackError
@@ -26,7 +27,6 @@ from resilience_cli.letters import (
     send_again,
 )
 from resilience_cli.records import read_records
-from resilience_cli.stack import run_apart
 from resilience_cli.target import find_target
 from resilience_contracts import Topic, dead_letter_topic
 from resilience_runtime.bus import PublishError

@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 
 from resilience_cli.console import out, tame
-from resilience_cli.errors import StackError
+from resilience_cli.errors import KAFKA_AWAY, StackError
 from resilience_cli.lines import line_of
 from resilience_cli.target import find_target
 from resilience_contracts import CodecError, Topic, UnknownEventError, decode
@@ -56,7 +56,7 @@ async def _tail(kafka: KafkaAccess, topic: Topic, last: int, follow: bool, as_do
     except KafkaError as error:
         await consumer.stop()
         raise StackError(
-            f"Kafka at {kafka.bootstrap} does not answer", "start the stack with `resilience up`"
+            f"Kafka at {kafka.bootstrap} does not answer, or does not let us in", KAFKA_AWAY
         ) from error
     try:
         ends = await _rewind(consumer, last)

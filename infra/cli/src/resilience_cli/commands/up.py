@@ -47,6 +47,12 @@ def up(
     proxies: Annotated[
         bool, typer.Option("--proxies", help="Put a TCP proxy before each dependency, for `chaos run`.")
     ] = False,
+    secured: Annotated[
+        bool,
+        typer.Option(
+            "--secured", help="Let Kafka ask for TLS and passwords, and refuse what is not declared."
+        ),
+    ] = False,
 ) -> None:
     """Start everything on loopback, seed demo data, and stay until Ctrl-C, which stops it all.
 
@@ -61,6 +67,8 @@ def up(
         raise typer.BadParameter(
             f"{unknown[0]} is no part; parts are {', '.join(PARTS)}", param_hint="--without"
         )
+    if proxies and secured:
+        raise typer.BadParameter("it is either this or --proxies", param_hint="--secured")
     root = stack_root()
     with _owned_directory(root) as mine:
         if not mine:
@@ -71,6 +79,7 @@ def up(
             [part for part in PARTS if part not in left_out],
             Path(policy).resolve() if policy else None,
             proxies,
+            secured,
         )
         Session(Place(root), wishes, follow=logs).run()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from resilience_cli.apart import run_apart
+
 from .chaos import pause_part, restore_part, running_state, stop_part
 from .engine_room import Stack, Wishes, stop_leftovers
 from .kafka import Kafka
@@ -16,7 +18,7 @@ from .process import Command, ProcessRef, stop
 from .redis import Redis
 from .runner import Running, await_ready, destroy, halt, start, tail_of
 from .s3 import S3
-from .sockets import free_ports, run_apart
+from .sockets import free_ports
 from .state import PartState, StackState, Status, owned, read_state
 from .steps import Done
 

@@ -11,7 +11,7 @@ import psutil
 
 from resilience_cli.errors import StackError
 
-from .layout import backing_parts, services
+from .layout import backing_parts, is_secured, services
 from .marks import Mark, clear_mark, mark_of, set_mark
 from .part import NotReadyError, Part, Place
 from .process import await_end, freeze, kill, send, thaw, tree
@@ -104,7 +104,9 @@ def _find(root: Path, name: str) -> tuple[StackState, PartState]:
 
 def _part(root: Path, state: StackState, name: str) -> Part:
     place = Place(root)
-    return (backing_parts(place, state.ports) | services(place, state.ports, state.env))[name]
+    return (
+        backing_parts(place, state.ports, is_secured(state.env)) | services(place, state.ports, state.env)
+    )[name]
 
 
 def _await_silence(name: str, port: int) -> None:

@@ -10,12 +10,24 @@ from pathlib import Path
 
 import psutil
 
+from resilience_cli.acls import apply_declared_acls
 from resilience_cli.errors import StackError
 from resilience_cli.topics import apply_declared
 
 from .keeper import Ended, Keeper
 from .keys import create_operator_key
-from .layout import BACKING, NEEDS, PARTS, SERVICES, TOPICS, backing_parts, environment, services
+from .layout import (
+    BACKING,
+    NEEDS,
+    PARTS,
+    SERVICES,
+    TOPICS,
+    backing_parts,
+    environment,
+    is_secured,
+    kafka,
+    services,
+)
 from .marks import clear_marks
 from .network import NETWORK, link_ports
 from .part import Place
@@ -34,12 +46,14 @@ BACKING_GRACE_S = 4.0
 class Wishes:
     """What differs from the default stack.
 
-    `proxies` puts a TCP proxy between the services and what they depend on, for faults of the network.
+    `proxies` puts a TCP proxy between the services and what they depend on, for faults of the network. `secured`
+    lets Kafka ask for TLS and a password, and hold each service to its permissions. One of the two.
     """
 
     parts: Collection[str] = PARTS
     policy_file: Path | None = None
     proxies: bool = False
+    secured: bool = False
 
 
 class Stack:
@@ -55,8 +69,8 @@ class Stack:
         if wishes.proxies:
             ports = {**ports, **link_ports()}
         self.place, self.ports = place, ports
-        self.env = environment(place, ports, wishes.policy_file)
-        parts = backing_parts(place, ports) | services(place, ports, self.env)
+        self.env = environment(place, ports, wishes.policy_file, wishes.secured)
+        parts = backing_parts(place, ports, wishes.secured) | services(place, ports, self.env)
         self._keepers = {
             name: Keeper(part, place, variable_of(name), self._note, ended)
             for name, part in parts.items()
@@ -136,8 +150,15 @@ class Stack:
     def _steps(self) -> dict[str, Step]:
         steps = {name: Step(keeper.start, NEEDS.get(name, ())) for name, keeper in self._keepers.items()}
         if "kafka" in steps:
-            steps[TOPICS] = Step(lambda: apply_declared(self.env["KAFKA_BOOTSTRAP_SERVERS"]), NEEDS[TOPICS])
+            steps[TOPICS] = Step(self._declare, NEEDS[TOPICS])
         return steps
+
+    def _declare(self) -> None:
+        secured = is_secured(self.env)
+        access = kafka(self.place, self.ports, secured).access()
+        apply_declared(access)
+        if secured:
+            apply_declared_acls(access)
 
     def _require_ports(self) -> None:
         """Check every port before anything is started, so that nothing is half up."""

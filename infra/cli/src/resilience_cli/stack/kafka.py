@@ -12,13 +12,16 @@ from pathlib import Path
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 
+from resilience_cli.apart import run_apart
 from resilience_cli.errors import StackError
+from resilience_runtime.kafka.access import KafkaAccess, SecurityProtocol
 
 from .jars import class_path
 from .java import find_java
 from .part import NotReadyError, Place
 from .process import Command
-from .sockets import answers, run_apart
+from .security import ADMIN, LISTENER, Security, environment_of
+from .sockets import answers
 
 # A small heap and a quick start matter more than peak throughput on a developer's machine.
 JVM = ("-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
@@ -37,12 +40,14 @@ class Kafka:
 
     `ways` are further ports that it listens on, each with the port that clients of it are told to use: a broker
     tells its clients where it is, so whoever comes through a proxy must be told the proxy's port.
+    With `security` it asks who comes, and its data is another than without.
     """
 
     place: Place
     port: int
     controller_port: int
     ways: Mapping[int, int] = field(default_factory=dict)
+    security: Security | None = None
     name: str = "kafka"
     stop_signal: signal.Signals = signal.SIGTERM
 
@@ -51,15 +56,28 @@ class Kafka:
         """Where clients start."""
         return f"127.0.0.1:{self.port}"
 
+    def access(self, principal: str = ADMIN) -> KafkaAccess:
+        """Return how a principal gets in."""
+        return (
+            self.security.access(self.bootstrap, principal) if self.security else KafkaAccess(self.bootstrap)
+        )
+
+    def env(self, principal: str = ADMIN) -> dict[str, str]:
+        """Return what a process of a principal is told."""
+        return environment_of(self.access(principal))
+
     @property
     def _data(self) -> Path:
-        return self.place.data(self.name) / "data"
+        return self.place.data(self.name) / ("secured-data" if self.security else "data")
 
     def prepare(self) -> Command:
         """Format the log directory once and write the server's properties."""
         java, jars = str(find_java()), class_path()
         self._data.parent.mkdir(parents=True, exist_ok=True)
+        if self.security:
+            self.security.prepare()
         properties = self.place.data(self.name) / "server.properties"
+        properties.touch(mode=0o600)
         properties.write_text(self._properties(), encoding="utf-8")
         start = (java, *JVM, *LOG, "-cp", jars)
         if not (self._data / "meta.properties").exists():
@@ -76,7 +94,7 @@ class Kafka:
             raise NotReadyError(str(error) or type(error).__name__) from error
 
     async def _metadata(self) -> None:
-        client = AIOKafkaClient(bootstrap_servers=self.bootstrap, request_timeout_ms=2000)
+        client = AIOKafkaClient(**self.access().options(), request_timeout_ms=2000)
         try:
             async with asyncio.timeout(2):
                 await client.bootstrap()
@@ -87,6 +105,7 @@ class Kafka:
 
     def _format(self, start: tuple[str, ...], properties: Path) -> None:
         argv = (*start, "kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c", str(properties))
+        argv += self.security.users() if self.security else ()
         run = subprocess.run(argv, capture_output=True, text=True, check=False)
         if run.returncode:
             last = (run.stderr or run.stdout).strip().splitlines()[-1:]
@@ -96,7 +115,10 @@ class Kafka:
             )
 
     def _properties(self) -> str:
-        own = f"PLAINTEXT://{self.bootstrap}"
+        listener, controller = (
+            (LISTENER, "SSL") if self.security else (SecurityProtocol.PLAINTEXT, "PLAINTEXT")
+        )
+        own = f"{listener}://{self.bootstrap}"
         listened = [f",WAY_{port}://127.0.0.1:{port}" for port in self.ways]
         told = [f",WAY_{port}://127.0.0.1:{proxy}" for port, proxy in self.ways.items()]
         plain = [f",WAY_{port}:PLAINTEXT" for port in self.ways]
@@ -107,7 +129,8 @@ class Kafka:
             "listeners": f"{own},CONTROLLER://127.0.0.1:{self.controller_port}" + "".join(listened),
             "advertised.listeners": own + "".join(told),
             "controller.listener.names": "CONTROLLER",
-            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT" + "".join(plain),
+            "listener.security.protocol.map": f"{listener}:{listener},CONTROLLER:{controller}"
+            + "".join(plain),
             "log.dirs": str(self._data),
             "auto.create.topics.enable": "false",
             "offsets.topic.replication.factor": "1",
@@ -124,4 +147,5 @@ class Kafka:
             "num.network.threads": "2",
             "num.io.threads": "4",
         }
+        lines |= self.security.properties() if self.security else {}
         return "".join(f"{name}={value}\n" for name, value in lines.items())

@@ -14,6 +14,7 @@ from .ports import Ports
 from .postgresql import PostgreSQL
 from .redis import Redis
 from .s3 import S3
+from .security import Security
 from .service import Service
 
 DEPENDENCIES = ("postgresql", "redis", "s3", "openai")
@@ -32,10 +33,16 @@ NEEDS: Mapping[str, Sequence[str]] = {
 }
 
 
-def backing_parts(place: Place, ports: Ports) -> dict[str, Part]:
+def kafka(place: Place, ports: Ports, secured: bool) -> Kafka:
+    """Build the broker."""
+    security = Security(place) if secured else None
+    return Kafka(place, ports["kafka"], ports["kafka-controller"], kafka_ways(ports), security)
+
+
+def backing_parts(place: Place, ports: Ports, secured: bool) -> dict[str, Part]:
     """Build what the services depend on."""
     parts: list[Part] = [
-        Kafka(place, ports["kafka"], ports["kafka-controller"], kafka_ways(ports)),
+        kafka(place, ports, secured),
         PostgreSQL(place, ports["postgresql"]),
         Redis(place, ports["redis"]),
         S3(place, ports["s3"]),
@@ -47,10 +54,15 @@ def backing_parts(place: Place, ports: Ports) -> dict[str, Part]:
 
 
 def services(place: Place, ports: Ports, env: Mapping[str, str]) -> dict[str, Part]:
-    """Build the four services."""
+    """Build the four services, each told who it is where Kafka asks."""
+    broker = kafka(place, ports, is_secured(env))
     return {
         name: Service(
-            place, name, ports[name], ports[f"{name}-metrics"], {**env, **through_links(place, ports, name)}
+            place,
+            name,
+            ports[name],
+            ports[f"{name}-metrics"],
+            {**env, **broker.env(name), **through_links(place, ports, name)},
         )
         for name in SERVICES
     }
@@ -69,10 +81,15 @@ def through_links(place: Place, ports: Ports, service: str) -> dict[str, str]:
     }
 
 
-def environment(place: Place, ports: Ports, policy_file: Path | None) -> dict[str, str]:
-    """Return what a service, or a developer's shell, needs in order to use the stack."""
+def is_secured(env: Mapping[str, str]) -> bool:
+    """Say of the environment of a stack whether its Kafka asks who comes."""
+    return "KAFKA_SECURITY_PROTOCOL" in env
+
+
+def environment(place: Place, ports: Ports, policy_file: Path | None, secured: bool) -> dict[str, str]:
+    """Return what a developer's shell needs in order to use the stack, and a service all but who it is."""
     env = {
-        "KAFKA_BOOTSTRAP_SERVERS": Kafka(place, ports["kafka"], ports["kafka-controller"]).bootstrap,
+        **kafka(place, ports, secured).env(),
         "DATABASE_URL": PostgreSQL(place, ports["postgresql"]).url,
         "REDIS_URL": Redis(place, ports["redis"]).url,
         "S3_ENDPOINT_URL": S3(place, ports["s3"]).endpoint,

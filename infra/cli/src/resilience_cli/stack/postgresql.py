@@ -22,12 +22,13 @@ from pathlib import Path
 
 import asyncpg
 
+from resilience_cli.apart import run_apart
 from resilience_cli.errors import StackError
 
 from .part import NotReadyError, Place
 from .process import Command
 from .secret import read_or_create
-from .sockets import LOOPBACK, run_apart
+from .sockets import LOOPBACK
 
 MAJOR = 18
 USER = "inventory"

@@ -1,20 +1,14 @@
-"""Ports on loopback, and coroutines run beside whatever loop is running."""
+"""Ports on loopback."""
 
 from __future__ import annotations
 
-import asyncio
 import random
 import socket
-from collections.abc import Coroutine
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
 
 LOOPBACK = "127.0.0.1"
 # Below the range from which systems take the ports of outgoing connections, so that a part that was stopped
 # finds its port again when it comes back.
 PRIVATE_PORTS = range(20_000, 32_000)
-
-T = TypeVar("T")
 
 
 def answers(port: int, timeout_s: float = 0.5) -> bool:
@@ -46,9 +40,3 @@ def free_ports(count: int) -> list[int]:
         if is_free(port):
             found.append(port)
     return found
-
-
-def run_apart(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine to its end in a thread of its own, whether or not a loop runs in this one."""
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(asyncio.run, coroutine).result()
