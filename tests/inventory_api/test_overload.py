@@ -76,7 +76,7 @@ class Client:
 
         headers = [(b"origin", origin)] if origin else []
         scope = {"type": "http", "method": method, "path": path, "headers": headers, "state": {}}
-        refusal = self._entrance(scope)
+        refusal = self._entrance.admit(scope, 0)
         if refusal is not None:
             line, *fields = refusal.head.removesuffix(b"\r\n").split(b"\r\n")
             return Answer(int(line.split()[1]), dict(field.split(b": ", 1) for field in fields), refusal.body)
@@ -221,6 +221,23 @@ async def test_a_frozen_database_takes_no_room_from_what_is_answered_from_memory
     assert written == {200: len(writes) - 1, 503: 1}
     assert len(writes) > LANES[Lane.WRITE].initial
     assert client.lanes.limiters[Lane.WRITE].in_flight == 0
+
+
+def test_the_further_the_event_loop_falls_behind_the_more_must_a_request_matter() -> None:
+    importances = [
+        {importance for importance in Importance if is_let_in(importance, waiting)}
+        for waiting in (0, 16, 17, 32, 33, 48, 49, 64, 65, 80, 81, 100_000)
+    ]
+
+    assert [len(let_in) for let_in in importances] == [6, 6, 5, 5, 4, 4, 3, 3, 2, 2, 1, 1]
+    assert all(let_in == set(list(Importance)[: len(let_in)]) for let_in in importances)
+
+
+def is_let_in(importance: Importance, waiting: int) -> bool:
+    with suppress(Shed):
+        Lanes(TURN).enter(importance, None, waiting)
+        return True
+    return False
 
 
 async def test_few_wait_for_the_database_once_the_event_loop_does_not_keep_up() -> None:

@@ -4,8 +4,9 @@ import asyncio
 import json
 import socket
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from itertools import chain, repeat
 
 import httpx
@@ -26,13 +27,30 @@ from resilience_runtime import (
     http_protocol,
     serve,
 )
-from resilience_runtime.http_protocol import Admit, Refusal
+from resilience_runtime.http_protocol import Refusal
+
+
+@dataclass
+class Door:
+    """An entrance at which a function decides; confirmations go first."""
+
+    decide: Callable[[Scope], Refusal | None]
+
+    def admit(self, scope: Scope, waiting: int) -> Refusal | None:
+        assert waiting >= 0
+        return self.decide(scope)
+
+    def goes_first(self, data: bytes) -> bool:
+        return data.startswith(b"POST /first ")
 
 
 @asynccontextmanager
-async def served(app: FastAPI, admit: Admit | None = None) -> AsyncIterator[tuple[str, asyncio.Task[None]]]:
+async def served(
+    app: FastAPI, admit: Callable[[Scope], Refusal | None] | None = None, *, door: Door | None = None
+) -> AsyncIterator[tuple[str, asyncio.Task[None]]]:
     bound: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-    task = asyncio.create_task(serve(app, "127.0.0.1", 0, on_bound=bound.set_result, admit=admit))
+    door = door or (Door(admit) if admit else None)
+    task = asyncio.create_task(serve(app, "127.0.0.1", 0, on_bound=bound.set_result, entrance=door))
     try:
         yield f"http://127.0.0.1:{await bound}", task
     finally:
@@ -304,3 +322,47 @@ async def test_a_refused_client_that_wants_no_more_is_hung_up_on() -> None:
 
     assert got.startswith(b"HTTP/1.1 503 ")
     assert b"\r\nconnection: close\r\n\r\nfull" in got
+
+
+async def test_of_those_who_wait_some_go_first_and_each_is_told_how_many_others_do() -> None:
+    told: list[tuple[str, int]] = []
+
+    class Busy(Door):
+        def admit(self, scope: Scope, waiting: int) -> Refusal | None:
+            told.append((scope["path"], waiting))
+            if scope["path"] == "/busy":
+                time.sleep(0.5)
+            return REFUSED
+
+    async with served(echoing(), door=Busy(lambda _: REFUSED)) as (url, _):
+        port = int(url.rpartition(":")[2])
+        connections = [await asyncio.open_connection("127.0.0.1", port) for _ in range(4)]
+        paths = ("/busy", "/a", "/b", "/first")
+        for path, (_, writer) in zip(paths, connections, strict=True):
+            writer.write(f"POST {path} HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n\r\n".encode())
+        answers = [await asyncio.wait_for(reader.readuntil(b"full"), 10) for reader, _ in connections]
+        for _, writer in connections:
+            writer.close()
+
+    assert [answer[:12] for answer in answers] == [b"HTTP/1.1 503"] * 4
+    assert told[0][0] in {"/busy", "/first"}
+    assert [path for path, _ in told if path not in {"/busy", "/first"}] == ["/a", "/b"]
+    assert [waiting for _, waiting in told][-2:] == [1, 0]
+
+
+async def test_a_long_body_is_read_whole_and_only_its_beginning_may_go_first() -> None:
+    asked: list[bytes] = []
+
+    class Curious(Door):
+        def goes_first(self, data: bytes) -> bool:
+            asked.append(data[:5])
+            return True
+
+    async with (
+        served(echoing(), door=Curious(lambda _: None)) as (url, _),
+        httpx.AsyncClient(trust_env=False) as http,
+    ):
+        answers = [await http.post(f"{url}/echo", content=b"POST " * 200_000) for _ in range(2)]
+
+    assert [answer.json() for answer in answers] == [1_000_000] * 2
+    assert asked == [b"POST "] * 2

@@ -133,7 +133,7 @@ async def inventory(settings: Settings, policy: Policy, tracing: Tracing) -> int
         office = build_office(settings, services, outside.database, outside.images, outside.writer)
         open_office(app, office)
         return await run(
-            serve(tracing.served(app), settings.host, settings.port, admit=entrance),
+            serve(tracing.served(app), settings.host, settings.port, entrance=entrance),
             serve_metrics(metrics, settings.host, settings.metrics_port),
             schema.prepare(),
             kafka.levels.run(),

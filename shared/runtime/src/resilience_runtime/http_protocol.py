@@ -4,17 +4,18 @@ uvicorn bounds the time between requests, not that of a first or of a half sent 
 minute would keep its connection for ever.
 
 And it makes a task of each request before anybody can say that it is one too many. A refusal by the application costs
-as much as a cheap answer; one at the entrance, a tenth of it.
+as much as a cheap answer; one at the entrance, a tenth of it. What comes to the entrance is read in turns; see `Intake`.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, Protocol, cast
 
 from starlette.types import Scope
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from .http_intake import Intake
 
 HEAD_S = 10.0
 _TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
@@ -27,22 +28,36 @@ class Refusal(NamedTuple):
     body: bytes
 
 
-Admit = Callable[[Scope], Refusal | None]
-"""Is asked for each request before anything is done for it, its body unread; must not wait."""
+class Entrance(Protocol):
+    """Weighs requests before anything is done for them, their bodies unread; must not wait."""
+
+    def goes_first(self, data: bytes) -> bool:
+        """Say of what a client sends after a pause whether it is to be read before others, at a glance."""
+
+    def admit(self, scope: Scope, waiting: int) -> Refusal | None:
+        """Let a request in, or refuse it; so many others have come and wait to be weighed."""
 
 
 class PromptProtocol(HttpToolsProtocol):
     """Answers 408 and hangs up when request line and headers are not there within `HEAD_S` seconds.
 
-    What `admit` refuses is answered at once.
+    What the entrance refuses is answered at once.
+
+    Args:
+        entrance: None lets everybody in.
+        intake: of all connections of the entrance.
     """
 
     _timer: asyncio.TimerHandle | None = None
     _in_head = False
+    _in_message = False
 
-    def __init__(self, *args: Any, admit: Admit | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, entrance: Entrance | None = None, intake: Intake | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
-        self._admit = admit
+        self._entrance = entrance
+        self._intake = intake
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn's
         """Begin to wait for the first request."""
@@ -55,14 +70,26 @@ class PromptProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Begin to wait for the rest of a head."""
+        """Read it, after others that came before."""
+        if self._entrance is None or self._intake is None:
+            self.read(data)
+            return
+        rests = not self._in_message and not self.flow.read_paused
+        self._intake.put(self, data, first=rests and self._entrance.goes_first(data))
+        self.flow.pause_reading()  # no more than this waits of one client
+
+    def read(self, data: bytes) -> None:
+        """Read what came, and begin to wait for the rest of a head."""
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
         super().data_received(data)
         if self._in_head and self._timer is None and not self.transport.is_closing():
             self._timer = self.loop.call_later(HEAD_S, self._give_up)
 
     def on_message_begin(self) -> None:
         """Note that a head has begun."""
-        self._in_head = True
+        self._in_head = self._in_message = True
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
@@ -71,10 +98,15 @@ class PromptProtocol(HttpToolsProtocol):
         self._stop()
         super().on_headers_complete()
 
+    def on_message_complete(self) -> None:
+        """Note that another may begin."""
+        self._in_message = False
+        super().on_message_complete()
+
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         # Of requests sent ahead, and to a client that does not read, uvicorn keeps the order and the measure.
         alone = cycle is self.cycle and not self.pipeline and not self.flow.write_paused
-        refusal = self._admit(cast("Scope", cycle.scope)) if self._admit and alone else None
+        refusal = self._weigh(cast("Scope", cycle.scope)) if alone else None
         if refusal is None:
             super()._start_asgi_task(cycle, app)
             return
@@ -84,6 +116,9 @@ class PromptProtocol(HttpToolsProtocol):
         if last:
             self.transport.close()
         self.on_response_complete()
+
+    def _weigh(self, scope: Scope) -> Refusal | None:
+        return self._entrance.admit(scope, len(self._intake or ())) if self._entrance else None
 
     def _stop(self) -> None:
         if self._timer is not None:

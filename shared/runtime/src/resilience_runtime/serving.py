@@ -14,7 +14,8 @@ from typing import Any
 import uvicorn
 
 from .errors import StartupError
-from .http_protocol import Admit, PromptProtocol
+from .http_intake import Intake
+from .http_protocol import Entrance, PromptProtocol
 
 GRACE_S = 4
 BACKLOG = 2048
@@ -34,7 +35,7 @@ async def serve(
     *,
     variable: str = "PORT",
     on_bound: Callable[[int], None] | None = None,
-    admit: Admit | None = None,
+    entrance: Entrance | None = None,
 ) -> None:
     """Serve an ASGI application until cancelled, then finish what is in flight within four seconds.
 
@@ -44,7 +45,7 @@ async def serve(
         port: 0 takes any free one.
         variable: the setting to name when the port is taken.
         on_bound: is told the port, once it listens.
-        admit: may refuse a request before the application is asked; see `Admit`.
+        entrance: may refuse a request before the application is asked.
 
     Raises:
         StartupError: the address cannot be bound.
@@ -52,7 +53,7 @@ async def serve(
     listener = _bind(host, port, variable)
     config = uvicorn.Config(
         app,
-        http=partial(PromptProtocol, admit=admit),  # type: ignore[arg-type] # it is called as a class would be
+        http=partial(PromptProtocol, entrance=entrance, intake=Intake()),  # type: ignore[arg-type] # it is called as a class would be
         ws="none",
         log_config=None,
         access_log=False,

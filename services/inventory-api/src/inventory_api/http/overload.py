@@ -1,8 +1,9 @@
 """Too many requests at once: the less important are refused, early and cheaply, so that the others are served in time.
 
-Two things run short. The event loop: whoever arrives in one turn of it is weighed before any of them is worked on,
-and the turn is kept short. And the slots of PostgreSQL, for whose lanes calls under way are limited. Both limits find
-their values themselves, from the time that requests queue; see `docs/guide/guards.md`.
+Two things run short. The event loop: a few milliseconds of what has come in are weighed in each turn of it, and few
+enough let in to keep the turn short; the more wait to be weighed, the more a request must matter. And the slots of
+PostgreSQL, for whose lanes calls under way are limited. Both limits find their values themselves, from the time that
+requests queue; see `docs/guide/guards.md`.
 
 They are weighed at the entrance, before a task is made of them: even to look at a key would cost as much as to answer.
 """
@@ -14,6 +15,7 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
+from math import inf
 from random import Random
 from urllib.parse import quote
 
@@ -27,12 +29,14 @@ from resilience_runtime.problem import MEDIA_TYPE, ProblemDetails
 
 from .measure import Observe
 
-TURN = LimiterSettings(initial=50, lowest=16, highest=200, queueing_s=0.003)
+TURN = LimiterSettings(initial=50, lowest=4, highest=200, queueing_s=0.003)
 LANES = {
     Lane.WRITE: LimiterSettings(initial=64, lowest=8, highest=500, queueing_s=0.025),
     Lane.READ: LimiterSettings(initial=64, lowest=8, highest=500, queueing_s=0.025),
     Lane.OFFICE: LimiterSettings(initial=16, lowest=16, highest=16),
 }
+MOST_WAITING = (inf, 80, 64, 48, 32, 16)
+"""By importance: the event loop has fallen behind when more wait to be weighed, and refuses until fewer do."""
 AT_LEAST = 32
 """So many may wait for PostgreSQL in a lane, however slow it is, while the event loop keeps up."""
 CROWDED_S = 1.0
@@ -40,6 +44,7 @@ CROWDED_S = 1.0
 RETRY_AFTER_MOST_S = 3
 ROUTE = "entrance"
 """Told as the route of what is refused."""
+_FIRST = (b"POST /v1/reservations/", b"GET /health/")
 _UNAVAILABLE = HTTPStatus.SERVICE_UNAVAILABLE
 _PLACE = "place"
 _WORKED = frozenset(range(200, 300)) | {HTTPStatus.CONFLICT}
@@ -62,23 +67,29 @@ class Lanes:
         self.shed = dict.fromkeys(Importance, 0)
         self._crowded_until_s = 0.0
 
-    def enter(self, importance: Importance, lane: Lane | None) -> tuple[Slot, Slot | None]:
-        """Take a place in this turn of the event loop, and one in a lane.
+    def enter(self, importance: Importance, lane: Lane | None, waiting: int = 0) -> tuple[Slot, Slot | None]:
+        """Take a place in this turn of the event loop, and one in a lane; so many have come and wait to be weighed.
 
         Raises:
             Shed: there is no room for this class.
         """
         try:
-            place = self._place(importance, lane) if lane else None
-            try:
-                return self._turns.acquire(importance), place
-            except Shed:
-                self._crowded_until_s = time.monotonic() + CROWDED_S
-                if lane and place:
-                    self.limiters[lane].released(place)
-                raise
+            return self._enter(importance, lane, waiting)
         except Shed:
             self.shed[importance] += 1
+            raise
+
+    def _enter(self, importance: Importance, lane: Lane | None, waiting: int) -> tuple[Slot, Slot | None]:
+        if waiting > MOST_WAITING[importance]:
+            self._crowded_until_s = time.monotonic() + CROWDED_S
+            raise Shed
+        place = self._place(importance, lane) if lane else None
+        try:
+            return self._turns.acquire(importance), place
+        except Shed:
+            self._crowded_until_s = time.monotonic() + CROWDED_S
+            if lane and place:
+                self.limiters[lane].released(place)
             raise
 
     def _place(self, importance: Importance, lane: Lane) -> Slot:
@@ -116,14 +127,18 @@ class Entrance:
         self._rng = rng
         self._refusals = [_Prepared(wait_s) for wait_s in range(1, RETRY_AFTER_MOST_S + 1)]
 
-    def __call__(self, scope: Scope) -> Refusal | None:
+    def goes_first(self, data: bytes) -> bool:
+        """Say whether a request ends a hold, or asks for health."""
+        return data.startswith(_FIRST)
+
+    def admit(self, scope: Scope, waiting: int) -> Refusal | None:
         """Let a request in, with its place in a lane, or refuse it."""
         method, path = scope["method"], scope["path"]
         if not path.startswith(GUARDED) or method == "OPTIONS":
             return None
         importance, lane = traffic_of(method, path)
         try:
-            turn, place = self._lanes.enter(importance, lane)
+            turn, place = self._lanes.enter(importance, lane, waiting)
         except Shed:
             self._observe(method, ROUTE, _UNAVAILABLE, 0.0)
             return self._refusal(scope)

@@ -1,0 +1,63 @@
+"""What has come in over all connections and waits to be read.
+
+An event loop hands over whatever has come in before anything else goes on. When a thousand clients ask at once, a
+request under way then waits for a thousand others to be read, and answered or refused, at each step of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+TURN_S = 0.004
+
+
+class Reader(Protocol):
+    """A connection."""
+
+    def read(self, data: bytes) -> None:
+        """Take what it has received, in the order in which that came; must not wait."""
+
+
+class Intake:
+    """Lets connections read for some milliseconds in each turn of the event loop, in the order in which data came.
+
+    Args:
+        clock: monotonic seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._first: deque[tuple[Reader, bytes]] = deque()
+        self._rest: deque[tuple[Reader, bytes]] = deque()
+        self._called = False
+
+    def __len__(self) -> int:
+        return len(self._first) + len(self._rest)
+
+    def put(self, reader: Reader, data: bytes, *, first: bool = False) -> None:
+        """Have data read in this turn of the event loop or a later one.
+
+        Args:
+            reader: whose it is.
+            data: what came.
+            first: it goes before what came before it. Not for a connection of which something waits already.
+        """
+        (self._first if first else self._rest).append((reader, data))
+        if not self._called:
+            self._called = True
+            asyncio.get_running_loop().call_soon(self._read_some)
+
+    def _read_some(self) -> None:
+        until_s = self._clock() + TURN_S
+        while waiting := self._first or self._rest:
+            reader, data = waiting.popleft()
+            reader.read(data)
+            if self._clock() >= until_s:
+                break
+        self._called = bool(self._first or self._rest)
+        if self._called:
+            asyncio.get_running_loop().call_soon(self._read_some)
