@@ -17,6 +17,7 @@ from inventory_api.application.reserving import (
     find_reservation,
     reserve,
     reserve_plainly,
+    settle_plainly,
     settle_reservation,
 )
 from inventory_api.application.store import Answer, Store, Transaction
@@ -90,6 +91,21 @@ async def settle(
 ) -> Seen | ReservationExpiredError:
     async with store.transaction() as transaction:
         return await settle_reservation(transaction, seen.reservation.id, settlement, lines or None, "test")
+
+
+async def settle_at_once(store: Store, seen: Seen, settlement: Settlement) -> Seen | None:
+    async with store.single() as transaction:
+        return await settle_plainly(transaction, seen.reservation.id, settlement, "test")
+
+
+async def told_of(store: Store, place: Place, seen: Seen) -> tuple[object, ...]:
+    """Return what is told of a settlement and of its place, but for names and times."""
+    level, reservation = await level_of(store, place), seen.reservation
+    async with store.reading() as transaction:
+        entries = await transaction.ledger.entries(place.sku, None, 0, 10)
+    lines = [(each.quantity, each.held, each.confirmed, each.released) for each in reservation.lines]
+    recorded = [(each.sequence, each.delta, each.after, each.reference, each.actor) for each in entries]
+    return reservation.state, reservation.owner_ref, lines, level.on_hand, level.reserved, recorded
 
 
 async def level_of(store: Store, place: Place) -> StockLevel:
@@ -276,6 +292,56 @@ class StoreContract:
 
         assert len([seen for seen in held if seen is not None]) == 10
         assert (await level_of(store, place)).available == 0
+
+    @pytest.mark.parametrize("settlement", list(Settlement))
+    async def test_a_plain_settlement_is_as_any_other(self, store: Store, settlement: Settlement) -> None:
+        places = [await place_with(store, 5) for _ in range(2)]
+        seen = [await hold(store, Line(place, 3)) for place in places]
+
+        plain = await settle_at_once(store, seen[0], settlement)
+        other = await settle(store, seen[1], settlement)
+
+        assert isinstance(plain, Seen)
+        assert isinstance(other, Seen)
+        assert await told_of(store, places[0], plain) == await told_of(store, places[1], other)
+        async with store.reading() as transaction:
+            assert (
+                await find_reservation(transaction, plain.reservation.id)
+            ).reservation == plain.reservation
+            returns = await transaction.ledger.entries(places[0].sku, None, 0, 10)
+        sold = settlement is Settlement.CONFIRM
+        assert [(entry.delta, entry.reason) for entry in returns][1:] == [(-3, Reason.SALE)] * sold
+
+    async def test_a_settlement_that_is_not_plain_is_left_undone(self, store: Store, wait: Wait) -> None:
+        place, other = await place_with(store, 9), await place_with(store, 9)
+        both = await hold(store, Line(place, 1), Line(other, 1))
+        partial, closed = await hold(store, Line(place, 3)), await hold(store, Line(place, 2))
+        await settle(store, partial, Settlement.CONFIRM, Line(place, 1))
+        await settle(store, closed, Settlement.RELEASE)
+        late = await hold(store, Line(other, 1), ttl_s=1)
+        wait(1.1)
+
+        for seen in (both, partial, closed, late):
+            for settlement in Settlement:
+                assert await settle_at_once(store, seen, settlement) is None
+        async with store.single() as transaction:
+            for name in (str(uuid.uuid4()), "no id", ""):
+                assert await settle_plainly(transaction, name, Settlement.CONFIRM, "test") is None
+        assert (await level_of(store, place)).reserved == 3
+        assert (await level_of(store, place)).on_hand == 8
+
+    async def test_of_those_who_settle_the_same_hold_at_once_one_does(self, store: Store) -> None:
+        place = await place_with(store, 9)
+        seen = await hold(store, Line(place, 4))
+
+        done = await asyncio.gather(
+            *(settle_at_once(store, seen, settlement) for settlement in [*Settlement] * 8)
+        )
+
+        (settled,) = [each for each in done if each is not None]
+        level = await level_of(store, place)
+        sold = 4 if settled.reservation.state is ReservationState.CONFIRMED else 0
+        assert (level.on_hand, level.reserved) == (9 - sold, 0)
 
     async def test_own_units_can_be_confirmed_when_nothing_else_is_available_b5(self, store: Store) -> None:
         place = await place_with(store, 5)

@@ -136,6 +136,14 @@ async def settle_reservation(
     return Seen(reservation, now)
 
 
+async def settle_plainly(
+    transaction: Transaction, reservation_id: str, settlement: Settlement, actor: str
+) -> Seen | None:
+    """Settle a hold of one place whole, in one step; None where there is more to it, for `settle_reservation`."""
+    done = await transaction.reservations.settle_plainly(reservation_id, settlement, actor)
+    return Seen(*done) if done else None
+
+
 async def extend_reservation(
     transaction: Transaction, reservation_id: str, ttl_s: int
 ) -> Seen | ReservationExpiredError:

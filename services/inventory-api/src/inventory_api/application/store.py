@@ -48,15 +48,12 @@ class Catalogue(Protocol):
         Raises:
             SkuExistsError: one with this text exists, in whatever case.
         """
-        ...
 
     async def skus(self, after: str, limit: int) -> list[Sku]:
         """Return up to `limit` SKUs that sort after a text, by code point."""
-        ...
 
     async def known_skus(self, skus: Sequence[str]) -> set[str]:
         """Return which of these exist."""
-        ...
 
     async def add_location(self, new: NewLocation) -> Location:
         """Add a location.
@@ -64,15 +61,12 @@ class Catalogue(Protocol):
         Raises:
             LocationExistsError: one with this code exists, in whatever case.
         """
-        ...
 
     async def locations(self, after: str, limit: int) -> list[Location]:
         """Return up to `limit` locations whose code sorts after a text, by code point."""
-        ...
 
     async def known_locations(self, codes: Sequence[str]) -> set[str]:
         """Return which of these exist."""
-        ...
 
 
 class Levels(Protocol):
@@ -85,30 +79,24 @@ class Levels(Protocol):
             skus: exact texts.
             as_of: the caller's time before the call, to label the result with.
         """
-        ...
 
     async def low(self, after_id: int, limit: int) -> list[LowLevel]:
         """Return up to `limit` levels at or under their reorder point, with an id above `after_id`."""
-        ...
 
     async def open(self, place: Place) -> None:
         """Make sure that a known SKU has a level at a known location."""
-        ...
 
     async def lock(self, places: Sequence[Place]) -> dict[Place, StockLevel]:
         """Lock the levels that exist, give back what expired holds keep of them, and return them."""
-        ...
 
     async def lock_reservation(self, reservation_id: str) -> tuple[Reservation, datetime] | None:
         """Lock a reservation and the levels of its lines; None when there is none.
 
         Returns it with the authority's time after that.
         """
-        ...
 
     async def hold(self, quantities: Mapping[int, int]) -> bool:
         """Reserve so much of each locked level, by its id; False when one has too little: then roll back."""
-        ...
 
     async def change(self, level_id: int, adjustment: Adjustment) -> LedgerEntry:
         """Change a locked level's on hand and write its ledger row.
@@ -116,17 +104,14 @@ class Levels(Protocol):
         Raises:
             InsufficientStockError, QuantityOutOfRangeError: as `check_change` says.
         """
-        ...
 
     async def expect(self, level_id: int, delta: int) -> None:
         """Change what is incoming of a locked level."""
-        ...
 
     async def set_thresholds(
         self, level_id: int, safety_stock: int, reorder_point: int, backorder_limit: int
     ) -> None:
         """Write the thresholds of a locked level."""
-        ...
 
 
 class Reservations(Protocol):
@@ -134,7 +119,6 @@ class Reservations(Protocol):
 
     async def add(self, owner_ref: str, lines: Sequence[HeldLine], ttl_s: int) -> Reservation:
         """Add a reservation for stock that `Levels.hold` took; its time runs by the authority's clock."""
-        ...
 
     async def hold_plainly(
         self, owner_ref: str, place: Place, quantity: int, ttl_s: int
@@ -144,11 +128,17 @@ class Reservations(Protocol):
         None says that nothing was done: the place has too little, or no level, or expired holds to tidy. `Levels.lock`
         finds out which.
         """
-        ...
 
     async def find(self, reservation_id: str) -> tuple[Reservation, datetime] | None:
         """Return a reservation and the authority's time, without locks."""
-        ...
+
+    async def settle_plainly(
+        self, reservation_id: str, settlement: Settlement, actor: str
+    ) -> tuple[Reservation, datetime] | None:
+        """Confirm or release an ACTIVE hold of one place whole, with the row of its sale, in one step.
+
+        None says that nothing was done: there is more to it. `Levels.lock_reservation` finds out what.
+        """
 
     async def settle(
         self, reservation: Reservation, settlement: Settlement, quantities: Mapping[int, int]
@@ -157,15 +147,12 @@ class Reservations(Protocol):
 
         The levels' reserved counters follow. `reservation` is as it is after that; its state is written.
         """
-        ...
 
     async def extend(self, reservation_id: str, ttl_s: int) -> datetime:
         """Let a locked reservation last `ttl_s` from now, never shorter than before; return until when."""
-        ...
 
     async def expire(self, reservation_id: str) -> None:
         """Give back what a locked reservation still holds, and close it as EXPIRED."""
-        ...
 
 
 class Ledger(Protocol):
@@ -175,22 +162,18 @@ class Ledger(Protocol):
         self, sku: str | None, location: str | None, after_id: int, limit: int
     ) -> list[LedgerEntry]:
         """Return up to `limit` rows with an id above `after_id`, of a SKU, a location or all."""
-        ...
 
     async def since(self, level_id: int, moment: datetime) -> Since:
         """Sum up what happened to a locked level after a moment, by `occurred_at`."""
-        ...
 
     async def sold(self, level_id: int, reservation_id: str | None, reference: str | None) -> int:
         """Return what of a locked level was sold and has not come back.
 
         By the reservation, or else by the reference of sales without one.
         """
-        ...
 
     async def note_batch(self, batch_id: str, *, atomic: bool, asked: int, done: int) -> None:
         """Note how many rows a batch had, and how many were done."""
-        ...
 
 
 class Transfers(Protocol):
@@ -198,15 +181,12 @@ class Transfers(Protocol):
 
     async def add(self, new: NewTransfer) -> Transfer:
         """Add a draft; its SKUs and locations are known to exist."""
-        ...
 
     async def find(self, transfer_id: str, *, lock: bool = False) -> Transfer | None:
         """Return a transfer, locked if wanted."""
-        ...
 
     async def save(self, transfer: Transfer) -> None:
         """Write the state and the lines of a locked transfer."""
-        ...
 
 
 class Answers(Protocol):
@@ -223,11 +203,9 @@ class Answers(Protocol):
         Raises:
             KeyInFlightError: another transaction has it.
         """
-        ...
 
     async def keep(self, caller: str, key: str, kept: Kept) -> None:
         """Keep the answer to a claimed key."""
-        ...
 
 
 class Commands(Protocol):
@@ -235,27 +213,21 @@ class Commands(Protocol):
 
     async def operation(self, command_id: str) -> Operation | None:
         """Return the outcome of a command that has been taken out of the log."""
-        ...
 
     async def finish(self, operation: Operation, command_json: str) -> None:
         """Write the outcome of a command; one that is there already stays."""
-        ...
 
     async def exceptions(self, after: str, limit: int) -> list[Operation]:
         """Return up to `limit` commands that wait for a person, with an id above `after`."""
-        ...
 
     async def offsets(self) -> dict[int, int]:
         """Return the next offset to be applied of each partition that has any progress, without locks."""
-        ...
 
     async def lock_offset(self, partition: int) -> int:
         """Lock a partition's progress and return the next offset to be applied."""
-        ...
 
     async def move_offset(self, partition: int, next_offset: int) -> None:
         """Write a partition's progress."""
-        ...
 
 
 class Transaction(Protocol):
@@ -271,11 +243,9 @@ class Transaction(Protocol):
 
     async def now(self) -> datetime:
         """Return the authority's time at this instant (not at the transaction's start)."""
-        ...
 
     def savepoint(self) -> AbstractAsyncContextManager[None]:
         """Undo what was done inside when the block raises, and go on."""
-        ...
 
 
 class Store(Protocol):
@@ -283,12 +253,9 @@ class Store(Protocol):
 
     def transaction(self) -> AbstractAsyncContextManager[Transaction]:
         """Begin; commit when the block ends, roll back when it raises."""
-        ...
 
     def single(self) -> AbstractAsyncContextManager[Transaction]:
         """Begin what has one step alone, which is then committed by itself, without asking for it."""
-        ...
 
     def reading(self) -> AbstractAsyncContextManager[Transaction]:
         """Begin a transaction for reads, counted against the cap on concurrent reads."""
-        ...

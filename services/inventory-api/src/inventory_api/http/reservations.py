@@ -15,6 +15,7 @@ from inventory_api.application.reserving import (
     find_reservation,
     reserve,
     reserve_plainly,
+    settle_plainly,
     settle_reservation,
 )
 from inventory_api.application.store import Answer, Transaction
@@ -151,6 +152,14 @@ async def _settle(
             skus.update(line.place.sku for line in done.reservation.lines)
         return done
 
-    answered = await answer(services.store, identify(request, key, body), work, _show(request, 200))
+    async def step(transaction: Transaction) -> Seen | None:
+        if body.lines is not None:
+            return None
+        done = await settle_plainly(transaction, reservation_id, settlement, caller_of(request))
+        if done is not None:
+            skus.update(line.place.sku for line in done.reservation.lines)
+        return done
+
+    answered = await answer(services.store, identify(request, key, body), work, _show(request, 200), step)
     services.stock.changed(skus)
     return respond(answered)

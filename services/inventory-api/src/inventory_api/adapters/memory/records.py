@@ -8,14 +8,22 @@ from datetime import datetime, timedelta
 from uuid import uuid4
 
 from inventory_api.application.store import Kept
-from inventory_api.domain.adjustment import LedgerEntry, Reason
+from inventory_api.domain.adjustment import Adjustment, LedgerEntry, Reason
 from inventory_api.domain.count import Since
 from inventory_api.domain.operation import Operation
-from inventory_api.domain.reservation import HeldLine, Reservation, ReservationState, Settlement
+from inventory_api.domain.reservation import (
+    HeldLine,
+    Reservation,
+    ReservationState,
+    Settlement,
+    settle,
+    settled,
+)
 from inventory_api.domain.stock import Place
 from resilience_runtime import Clock
 
 from .rows import Rows
+from .stock import MemoryLevels
 
 
 class MemoryReservations:
@@ -53,6 +61,23 @@ class MemoryReservations:
         """Do as the port says."""
         found = self._rows.reservations.get(reservation_id)
         return (found, self._clock.now()) if found else None
+
+    async def settle_plainly(
+        self, reservation_id: str, settlement: Settlement, actor: str
+    ) -> tuple[Reservation, datetime] | None:
+        """Do as the port says."""
+        found, now = self._rows.reservations.get(reservation_id), self._clock.now()
+        if found is None or len(found.lines) != 1 or found.state_at(now) is not ReservationState.ACTIVE:
+            return None
+        ((place, quantity),) = settle(found, settlement, None, now).items()
+        after, (line,) = settled(found, settlement, {place: quantity}), found.lines
+        await self.settle(after, settlement, {line.level_id: quantity})
+        if settlement is Settlement.CONFIRM:
+            sale = Adjustment(
+                place, -quantity, Reason.SALE, actor, now, found.owner_ref, reservation_id=found.id
+            )
+            await MemoryLevels(self._rows, self._clock).change(line.level_id, sale)
+        return after, now
 
     async def settle(
         self, reservation: Reservation, _settlement: Settlement, quantities: Mapping[int, int]
