@@ -29,7 +29,7 @@ test-compose: .venv/dev.stamp ## Build docker-compose.yml, start it, prove it by
 
 check: lint type ## Formatting, lint, types, import rules, pure tests
 	@$(BIN)/lint-imports
-	@$(BIN)/python -m pytest -q tests/architecture tests/contracts tests/guards tests/runtime tests/health_monitor tests/degradation_engine tests/inventory_api tests/flag_service tests/client tests/contract/test_alerts.py tests/contract/test_dashboards.py
+	@$(BIN)/python -m pytest -q tests/architecture tests/contracts tests/guards tests/runtime tests/delivery tests/health_monitor tests/degradation_engine tests/inventory_api tests/flag_service tests/client tests/contract/test_alerts.py tests/contract/test_dashboards.py
 
 lint: .venv/dev.stamp ## Formatting and lint
 	@$(BIN)/ruff format --check .

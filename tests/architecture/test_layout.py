@@ -76,14 +76,15 @@ def test_a_service_has_a_dockerfile_and_a_readme_of_one_screen(service: Path) ->
     assert len((service / "README.md").read_text(encoding="utf-8").splitlines()) <= 60
 
 
-def test_runtime_knows_no_word_of_the_domain() -> None:
+@pytest.mark.parametrize("package", ["runtime", "delivery"])
+def test_plumbing_knows_no_word_of_the_domain(package: str) -> None:
     words = re.compile(
         r"\b(inventory|sku|degradation|resilience_contracts|openai|flag_service)\b", re.IGNORECASE
     )
 
     found = {
         f"{path.name}: {match[0]}"
-        for path in (ROOT / "shared/runtime/src").rglob("*.py")
+        for path in (ROOT / "shared" / package / "src").rglob("*.py")
         for match in words.finditer(path.read_text(encoding="utf-8"))
     }
 

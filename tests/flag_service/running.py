@@ -15,7 +15,8 @@ from typing import Any
 
 import httpx
 
-from flag_service.main import Outside, Service, assemble
+from flag_service.main import Service, assemble
+from flag_service.outside import Outside
 from flag_service.settings import Settings
 from resilience_contracts import Event, Policy, encode
 from resilience_runtime import (

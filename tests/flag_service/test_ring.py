@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flag_service.domain.ring import Frame, FrameKind, Mailbox, Ring
+from flag_service.domain.ring import FrameKind, Ring
+from resilience_delivery import Frame
 
 
 def fill(ring: Ring, count: int) -> list[Frame]:
@@ -39,35 +40,3 @@ def test_an_id_that_is_not_ours_is_not_replayed(last: str) -> None:
     fill(ring, 5)
 
     assert ring.after(last) is None
-
-
-def frame(number: int, scope: str = "default", kind: FrameKind = FrameKind.STATE) -> Frame:
-    return Frame(kind, scope, b"", f"b-{number}")
-
-
-def test_a_mailbox_hands_over_everything_in_order_once() -> None:
-    mailbox = Mailbox()
-    frames = [frame(number) for number in range(3)]
-    for one in frames:
-        assert mailbox.put(one)
-
-    assert mailbox.drain() == frames
-    assert mailbox.drain() == []
-
-
-def test_a_slow_client_keeps_the_newest_of_each_kind_and_scope() -> None:
-    mailbox = Mailbox(capacity=4)
-    for number in range(100):
-        assert mailbox.put(frame(number, f"s{number % 2}"))
-
-    newest = mailbox.drain()
-
-    assert len(newest) <= 4
-    assert newest[-1] == frame(99, "s1")
-    assert [one for one in newest if one.scope == "s0"][-1] == frame(98, "s0")
-
-
-def test_a_client_that_cannot_even_keep_the_newest_is_given_up() -> None:
-    mailbox = Mailbox(capacity=4)
-
-    assert [mailbox.put(frame(number, f"s{number}")) for number in range(5)] == [True] * 4 + [False]

@@ -12,9 +12,8 @@ import psutil
 import pytest
 
 from flag_service.domain.ring import FrameKind
-from flag_service.http import hub as hub_module
-from flag_service.http import listener
 from resilience_contracts import Level, LevelState, Topic, VersionPart
+from resilience_delivery import listener, streams
 from resilience_runtime import MemoryBus, serving
 from tests.contracts.states import level_changed, level_state
 from tests.flag_service.running import Replica, listening, running, tell, until
@@ -122,7 +121,7 @@ async def test_a_client_of_one_scope_hears_nothing_of_others(replica: Replica, b
 async def test_a_silent_stream_sends_a_comment(
     bus: MemoryBus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hub_module, "HEARTBEAT_S", 0.05)
+    monkeypatch.setattr(streams, "HEARTBEAT_S", 0.05)
 
     async with running(bus, tmp_path, on_port=True) as replica, listening(replica) as stream:
         await stream.next("snapshot")

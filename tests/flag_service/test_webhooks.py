@@ -16,18 +16,18 @@ from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
 from standardwebhooks import Webhook
 
-from flag_service.adapters.signing_key import SigningKey
-from flag_service.adapters.webhook_sender import AddressGuard, WebhookSender
-from flag_service.application.courier import Courier
-from flag_service.application.pulse import Pulse
-from flag_service.application.subscriptions import Subscriptions
 from flag_service.domain.notices import Bulletin, Endings
-from flag_service.domain.webhooks import Topical
+from flag_service.domain.subscription import Subscription, Topical
 from resilience_contracts import AuditRecorded, Level, LevelChanged, Topic, decode, tombstone
 from resilience_contracts.audit import log_faults
+from resilience_delivery.courier import Courier
+from resilience_delivery.sender import AddressGuard, WebhookSender
+from resilience_delivery.signing_key import SigningKey
+from resilience_delivery.subscriptions import Subscriptions
 from resilience_runtime import ManualClock, MemoryBus, PublishError
+from resilience_runtime.pulse import Pulse
 from tests.contracts.states import level_changed, level_state
-from tests.flag_service.receiver import Received, Receiver, receiving
+from tests.delivery.receiver import Received, Receiver, receiving
 from tests.flag_service.running import (
     LOOPBACK,
     READ_KEY,
@@ -347,14 +347,17 @@ async def test_a_replica_with_another_signing_key_does_not_deliver(
 
 
 @asynccontextmanager
-async def delivering(clock: ManualClock, changes: list[LevelChanged]) -> AsyncIterator[Subscriptions]:
+async def delivering(
+    clock: ManualClock, changes: list[LevelChanged]
+) -> AsyncIterator[Subscriptions[Subscription]]:
     """Run what delivers, and nothing else that would wake as the clock goes on."""
     bus, pulse, key = MemoryBus(clock=clock), Pulse(), SigningKey(b"k" * 32)
-    subscriptions = Subscriptions(bus, clock, pulse, key.id)
+    subscriptions = Subscriptions(
+        Topic.WEBHOOKS, Subscription, publisher=bus, clock=clock, pulse=pulse, key_id=key.id
+    )
     courier = Courier(
         subscriptions=subscriptions,
-        bulletin=Bulletin(lambda: len(changes), lambda: (changes[-1:], [])),
-        endings=Endings(),
+        news=Bulletin(lambda: len(changes), lambda: (changes[-1:], []), Endings()).news,
         ready=lambda: True,
         kept=lambda _: None,
         secret=key.webhook_secret,
@@ -382,7 +385,7 @@ async def test_an_outage_of_three_days_is_survived_and_every_attempt_sends_the_s
     clock = ManualClock(began)
     receiver.answer = "502 Bad Gateway"
     async with delivering(clock, [level_changed()]) as subscriptions:
-        made = subscriptions.draft(receiver.url, frozenset(Topical), None, "olivia")
+        made = subscriptions.draft(receiver.url, "olivia", about=frozenset(Topical), scope=None)
         await subscriptions.store(made)
 
         def noted(number: int) -> bool:

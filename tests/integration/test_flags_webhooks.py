@@ -13,8 +13,8 @@ from standardwebhooks import Webhook
 from resilience_cli.topics import apply_declared
 from resilience_contracts import FeatureState, Level
 from resilience_runtime import KafkaPublisher
+from tests.delivery.receiver import receiving
 from tests.flag_service.processes import HELD, KEY, Flags, World
-from tests.flag_service.receiver import receiving
 from tests.flag_service.running import until
 
 DELIVERS = '"event": "delivers webhooks"'

@@ -12,7 +12,7 @@ import pytest
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 
-from flag_service.main import _outside
+from flag_service.outside import build_outside
 from flag_service.settings import Settings as FlagSettings
 from health_monitor.attempt import Attempts, Limits
 from health_monitor.domain import ProbeError
@@ -135,7 +135,7 @@ async def test_probe_event_level_and_changed_behaviour_are_one_trace(
 
     async with asyncio.timeout(60), KafkaPublisher(kafka_bootstrap) as publisher:
         inventory = ReplicaReader(kafka_bootstrap, TOPICS, traced("inventory-api", collector).applied(note))
-        outside = _outside(
+        outside = build_outside(
             FlagSettings(kafka_bootstrap_servers=kafka_bootstrap),
             publisher,
             traced("flag-service", collector),

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-import secrets
 import ssl
-from collections.abc import Callable, Coroutine, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from random import Random
 from typing import Any
 
 from fastapi import FastAPI
@@ -17,30 +14,24 @@ from fastapi import FastAPI
 from flag_service.adapters.feed import STATE_TOPICS, Feed
 from flag_service.adapters.inventory import InventoryReader
 from flag_service.adapters.keeper import Keeper
-from flag_service.adapters.lease import KafkaLease, Lease
-from flag_service.adapters.letters import Letters, Send
-from flag_service.adapters.signing_key import SigningKey
-from flag_service.adapters.vitals_feed import RECENT_S, vitals_from
-from flag_service.adapters.webhook_sender import AddressGuard, WebhookSender
+from flag_service.adapters.letters import Letters
+from flag_service.adapters.vitals_feed import vitals_from
 from flag_service.adapters.webhook_traces import TracedDeliveries
-from flag_service.application.courier import Courier
 from flag_service.application.desk import HoldDesk
-from flag_service.application.pulse import Pulse
 from flag_service.application.reading import Reading, readiness
 from flag_service.application.registrar import Registrar
-from flag_service.application.subscriptions import Subscriptions
 from flag_service.application.timekeeper import Timekeeper
 from flag_service.application.trail import AuditTrail
 from flag_service.domain.audit import AuditChain
 from flag_service.domain.flags import FlagCatalogue
 from flag_service.domain.history import History
-from flag_service.domain.notices import Bulletin, Endings
+from flag_service.domain.notices import Bulletin, Endings, remains
 from flag_service.domain.own_features import keeps
 from flag_service.domain.rate import RateLimit
 from flag_service.domain.stream_tokens import StreamTokens
+from flag_service.domain.subscription import Subscription
 from flag_service.domain.switchboard import Switchboard
 from flag_service.domain.vitals import Vitals
-from flag_service.domain.webhooks import Message
 from flag_service.http.access import OPEN, Access, Closed
 from flag_service.http.changes import Changes
 from flag_service.http.console import Console
@@ -52,6 +43,7 @@ from flag_service.http.rest import Reads
 from flag_service.http.teller import Teller
 from flag_service.http.webhooks import Webhooks
 from flag_service.metrics import METRICS, watch
+from flag_service.outside import Outside, build_outside, reading
 from flag_service.settings import Settings
 from resilience_contracts import (
     FeatureView,
@@ -63,41 +55,28 @@ from resilience_contracts import (
     default_policy,
     parse_policy,
 )
-from resilience_runtime.api_keys import KeyRing
-from resilience_runtime.bus import Apply, EventPublisher, Reader
-from resilience_runtime.clock import Clock, SystemClock
+from resilience_delivery import (
+    AddressGuard,
+    Courier,
+    Message,
+    SigningKey,
+    Subscriptions,
+    WebhookSender,
+    serve_streams,
+)
+from resilience_runtime.clock import Clock
 from resilience_runtime.http import build_app
-from resilience_runtime.intake import OnBad
-from resilience_runtime.kafka import DeadLetters, KafkaPublisher, ReplicaReader
+from resilience_runtime.kafka import KafkaPublisher
 from resilience_runtime.lifecycle import run
 from resilience_runtime.logging import configure_logging
 from resilience_runtime.metrics import Metrics, build_registry, serve_metrics
 from resilience_runtime.problem import problem_response
+from resilience_runtime.pulse import Pulse
 from resilience_runtime.serving import serve
 from resilience_runtime.settings import TraceSettings, load, load_file
-from resilience_runtime.tracing import NoTracing, Tracing, finishing, start_tracing
+from resilience_runtime.tracing import finishing, start_tracing
 
 SERVICE = "flag-service"
-
-OpenReader = Callable[[Iterable[str], Apply, Callable[[], None], OnBad], Reader]
-"""Opens a reader of topics: what applies a message, what is told before everything is read again, and what is
-told of a message that could not be applied."""
-
-
-@dataclass(frozen=True, slots=True)
-class Outside:
-    """What the service is given: Kafka or an in-memory bus, keys, time and chance."""
-
-    publisher: EventPublisher
-    open_reader: OpenReader
-    open_recent: Callable[[Iterable[str], Apply], Reader]
-    send_letter: Send
-    keys: KeyRing
-    clock: Clock
-    rng: Random
-    boot: str
-    lease: Lease
-    tracing: Tracing = field(default_factory=NoTracing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +107,7 @@ def assemble(settings: Settings, policy: Policy, outside: Outside) -> Service:
         clock=clock,
     )
     letters = Letters(outside.send_letter, pulse.beat)
-    open_reader = partial(_open, outside, letters)
+    open_reader = partial(reading, outside, letters)
     guard = AddressGuard(settings.webhook_allowed_networks)
     sender = TracedDeliveries(WebhookSender(guard, ssl.create_default_context(), clock), outside.tracing)
     state_reader = open_reader(STATE_TOPICS, sender.noting(feed.apply), feed.begin)
@@ -149,16 +128,21 @@ def assemble(settings: Settings, policy: Policy, outside: Outside) -> Service:
     timekeeper = Timekeeper(board, desk, pulse, clock, outside.rng)
     changes = Changes(board, desk, trail, outside.keys, clock, hub)
     key = SigningKey.load(settings.signing_key_file, settings.state_dir)
-    subscriptions = Subscriptions(outside.publisher, clock, pulse, key.id)
+    subscriptions = Subscriptions(
+        Topic.WEBHOOKS, Subscription, publisher=outside.publisher, clock=clock, pulse=pulse, key_id=key.id
+    )
     webhook_reader = open_reader((Topic.WEBHOOKS,), subscriptions.apply, subscriptions.begin)
 
     def kept(message: Message) -> FeatureView | None:
         return keeps(board.picture(message.scope, clock.now()), message)
 
+    bulletin = Bulletin(
+        lambda: (board.revision, history.revision), lambda: _state(board, history, clock), endings
+    )
     courier = Courier(
         subscriptions=subscriptions,
-        bulletin=Bulletin(lambda: (board.revision, history.revision), lambda: _news(board, history, clock)),
-        endings=endings,
+        news=bulletin.news,
+        remains=remains,
         ready=lambda: outside.lease.held and board.caught_up and webhook_reader.caught_up,
         kept=kept,
         secret=key.webhook_secret,
@@ -231,21 +215,7 @@ def assemble(settings: Settings, policy: Policy, outside: Outside) -> Service:
     )
 
 
-def _open(
-    outside: Outside,
-    letters: Letters,
-    topics: Iterable[str],
-    apply: Apply,
-    on_rebuild: Callable[[], None],
-) -> Reader:
-    def begin() -> None:
-        letters.forget(topics)
-        on_rebuild()
-
-    return outside.open_reader(topics, apply, begin, letters.deal_with)
-
-
-def _news(board: Switchboard, history: History, clock: Clock) -> tuple[list[LevelChanged], list[HoldSet]]:
+def _state(board: Switchboard, history: History, clock: Clock) -> tuple[list[LevelChanged], list[HoldSet]]:
     pictures = board.pictures(clock.now())
     changes = [change for picture in pictures for change in history.newest(picture.scope, 1)]
     return changes, [hold for picture in pictures for hold in picture.holds]
@@ -261,47 +231,12 @@ async def main() -> int:
         finishing(tracing),
         KafkaPublisher(settings.kafka, settings.instance) as publisher,
     ):
-        service = assemble(settings, policy, _outside(settings, publisher, tracing))
+        service = assemble(settings, policy, build_outside(settings, publisher, tracing))
         return await run(
-            _serve(service, settings, tracing),
+            serve_streams(service.hub, serve(tracing.served(service.app), settings.host, settings.port)),
             serve_metrics(service.metrics, settings.host, settings.metrics_port),
             *(task() for task in service.tasks),
         )
-
-
-def _outside(settings: Settings, publisher: KafkaPublisher, tracing: Tracing) -> Outside:
-    reader = partial(ReplicaReader, settings.kafka, client_id=settings.instance)
-
-    def open_reader(
-        topics: Iterable[str], apply: Apply, on_rebuild: Callable[[], None], on_bad: OnBad
-    ) -> Reader:
-        return reader(topics, tracing.applied(apply), on_rebuild, on_bad=on_bad)
-
-    clock, rng = SystemClock(), Random()  # noqa: S311 - spreads replicas, guards nothing
-    return Outside(
-        publisher=publisher,
-        open_reader=open_reader,
-        open_recent=partial(reader, since_s=RECENT_S),
-        send_letter=partial(DeadLetters(publisher).send, stage="apply"),
-        keys=KeyRing.load(settings.api_keys_file),
-        clock=clock,
-        rng=rng,
-        boot=secrets.token_hex(4),
-        lease=KafkaLease(settings.kafka, settings.instance, clock, rng),
-        tracing=tracing,
-    )
-
-
-async def _serve(service: Service, settings: Settings, tracing: Tracing) -> None:
-    # Streams end first: the server would otherwise wait for clients that mean to stay.
-    serving = asyncio.create_task(serve(tracing.served(service.app), settings.host, settings.port))
-    try:
-        await asyncio.shield(serving)
-    except asyncio.CancelledError:
-        service.hub.close()
-        serving.cancel()
-        await asyncio.wait({serving})
-        raise
 
 
 def _policy(path: Path | None) -> Policy:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from flag_service.adapters.lease import Lease
-from flag_service.application.courier import Courier
 from flag_service.application.desk import HoldDesk
-from flag_service.application.subscriptions import Subscriptions
+from flag_service.domain.subscription import Subscription
 from flag_service.domain.switchboard import Switchboard
-from flag_service.domain.webhooks import Condition
 from flag_service.http.hub import Hub
 from flag_service.http.limits import Gate
 from resilience_contracts import LevelView
+from resilience_delivery import Condition, Courier, Lease, Subscriptions
 from resilience_runtime.bus import Reader
 from resilience_runtime.clock import Clock
 from resilience_runtime.metrics import Kind, Metric, Metrics
@@ -68,8 +66,8 @@ def watch(
     hub: Hub,
     desk: HoldDesk,
     gate: Gate,
-    courier: Courier,
-    subscriptions: Subscriptions,
+    courier: Courier[Subscription],
+    subscriptions: Subscriptions[Subscription],
     lease: Lease,
     clock: Clock,
 ) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from flag_service.application.pulse import Pulse
 from flag_service.application.trail import AuditTrail
 from flag_service.domain.history import History
 from flag_service.domain.notices import Endings
@@ -23,6 +22,7 @@ from resilience_contracts import (
 )
 from resilience_runtime.bus import BadMessage, Message
 from resilience_runtime.clock import Clock
+from resilience_runtime.pulse import Pulse
 
 STATE_TOPICS = (Topic.LEVELS, Topic.HOLDS, Topic.LEVEL_CHANGES)
 

@@ -8,11 +8,11 @@ import structlog
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from flag_service.adapters.letters import Letters
-from flag_service.application.pulse import Pulse
 from flag_service.domain.history import History
 from flag_service.domain.switchboard import Switchboard
 from resilience_contracts import LevelChanged, Saved
 from resilience_runtime.clock import Clock
+from resilience_runtime.pulse import Pulse
 from resilience_runtime.snapshot import Snapshot
 
 FILE = "flag-service.json"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from flag_service.application.courier import Sender
-from flag_service.domain.webhooks import Answer, Message, Topical
+from flag_service.domain.subscription import Topical
 from resilience_contracts import Topic
+from resilience_delivery import Answer, Message, Sender
 from resilience_runtime.bus import Apply
 from resilience_runtime.bus import Message as Record
 from resilience_runtime.trace_context import current_traceparent, traceparent_of

@@ -19,8 +19,8 @@ from resilience_contracts import Encoded, HoldSet, encode, hold_key
 from resilience_contracts.view import hold_tombstone
 from resilience_runtime.bus import EventPublisher
 from resilience_runtime.clock import Clock
+from resilience_runtime.pulse import Pulse
 
-from .pulse import Pulse
 from .trail import AuditTrail
 
 READ_BACK_S = 2.0

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from flag_service.application.pulse import Pulse
 from flag_service.domain.switchboard import Switchboard
 from resilience_runtime.bus import Reader
 from resilience_runtime.clock import Clock
 from resilience_runtime.http import Readiness
+from resilience_runtime.pulse import Pulse
 
 
 class Reading:

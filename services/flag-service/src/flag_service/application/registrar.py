@@ -5,10 +5,10 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from flag_service.domain.audit import Action, Deed, Values
-from flag_service.domain.webhooks import Subscription, Topical
+from flag_service.domain.subscription import Subscription, Topical
+from resilience_delivery import Subscriptions
 
 from .desk import Request
-from .subscriptions import Subscriptions
 from .trail import AuditTrail
 
 REASONS = {
@@ -21,7 +21,9 @@ REASONS = {
 class Registrar:
     """Changes subscriptions on behalf of a caller."""
 
-    def __init__(self, subscriptions: Subscriptions, trail: AuditTrail, home_scope: str) -> None:
+    def __init__(
+        self, subscriptions: Subscriptions[Subscription], trail: AuditTrail, home_scope: str
+    ) -> None:
         self._subscriptions = subscriptions
         self._trail = trail
         self._home_scope = home_scope
@@ -35,7 +37,7 @@ class Registrar:
             TooManySubscriptionsError: there are 100.
             PublishError: Kafka did not store it in time.
         """
-        made = self._subscriptions.draft(url, about, scope, request.actor)
+        made = self._subscriptions.draft(url, request.actor, about=about, scope=scope)
         async with self._trail.recorded(self._deed(Action.WEBHOOK_CREATE, made, request, None, made)):
             await self._subscriptions.store(made)
         return made

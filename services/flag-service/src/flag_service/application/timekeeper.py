@@ -9,9 +9,9 @@ import structlog
 from flag_service.domain.switchboard import Switchboard
 from resilience_runtime.bus import PublishError
 from resilience_runtime.clock import Clock
+from resilience_runtime.pulse import Pulse
 
 from .desk import HoldDesk
-from .pulse import Pulse
 
 LOOK_AGAIN_S = 1.0
 WRITE_AFTER_S = (0.2, 2.0)

@@ -9,11 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import datetime
 
 from resilience_contracts import HoldSet, LevelChanged, format_time
+from resilience_delivery.webhook import Message, Progress
 
-from .webhooks import Message, Topical
+from .subscription import Subscription, Topical
 
 SOURCE = "/services/flag-service"
 HOLD_ENDED = "retail.resilience.hold.ended.v1"
@@ -63,21 +65,37 @@ def of_end(told: Message, endings: Endings) -> Message | None:
 def news(known: Iterable[Message], current: Iterable[Message], endings: Endings) -> list[Message]:
     """Return the newest message of every subject: what is now, and the ends of holds told of that are no more."""
     messages = {message.subject: message for message in current}
-    gone = (told for told in known if told.about is Topical.HOLD and told.subject not in messages)
+    gone = (told for told in known if told.about == Topical.HOLD and told.subject not in messages)
     ends = (of_end(told, endings) for told in gone)
     return [*(end for end in ends if end), *messages.values()]
 
 
+def remains(told: Message) -> Message | None:
+    """Keep of a level that was told its id, of a hold all that its end will be told by, of an end nothing."""
+    if told.about == Topical.LEVEL:
+        return replace(told, body="")
+    return told if told.type == HoldSet.type else None
+
+
 class Bulletin:
-    """Messages of the present state, made once for each state."""
+    """Messages of the present state, made once for each state, and what is news of them to a subscriber."""
 
     def __init__(
-        self, revision: Callable[[], object], state: Callable[[], tuple[list[LevelChanged], list[HoldSet]]]
+        self,
+        revision: Callable[[], object],
+        state: Callable[[], tuple[list[LevelChanged], list[HoldSet]]],
+        endings: Endings,
     ) -> None:
         self._revision = revision
         self._state = state
+        self._endings = endings
         self._made_for: object = None
         self._messages: list[Message] = []
+
+    def news(self, subscription: Subscription, progress: Progress) -> list[Message]:
+        """Return the newest message of every subject that a subscriber wants to hear of."""
+        known = (delivery.message for delivery in progress.deliveries.values())
+        return news(known, filter(subscription.wants, self.current()), self._endings)
 
     def current(self) -> list[Message]:
         """Return a message for the level of each scope and for each hold in force."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 
 from resilience_contracts import Because, FeatureState, FeatureView
+from resilience_delivery.webhook import Message
 
 from .picture import Picture
-from .webhooks import Message, Topical
+from .subscription import Topical
 
 WEBHOOKS = "integrations.webhooks"
 LIVE_UPDATES = "performance.live_updates"
@@ -28,7 +29,7 @@ def keeps(picture: Picture, message: Message) -> FeatureView | None:
     feature = _feature(picture, WEBHOOKS)
     if feature is None or feature.state is FeatureState.ENABLED:
         return None
-    told_anyway = message.about is Topical.LEVEL and feature.because is not Because.HOLD
+    told_anyway = message.about == Topical.LEVEL and feature.because is not Because.HOLD
     return None if told_anyway else feature
 
 

@@ -23,15 +23,16 @@ from starlette.routing import Route
 
 from flag_service.domain.evaluation import Context, TargetingKeyMissingError
 from flag_service.domain.flags import FlagCatalogue, Sheet
-from flag_service.domain.ring import Frame, FrameKind
+from flag_service.domain.ring import FrameKind
 from flag_service.domain.switchboard import Switchboard
 from resilience_contracts.events import SCOPE_PATTERN
+from resilience_delivery import Frame
 from resilience_runtime.clock import Clock
 from resilience_runtime.problem import ProblemDetails
 
 from .access import Access, Closed
 from .documents import JSON
-from .hub import Hub, StreamResponse
+from .hub import Hub
 from .limits import Gate, RateLimited
 from .rendered import TARGETING_KEY_MISSING, RenderedSheet, to_json
 
@@ -128,7 +129,7 @@ class Ofrep:
         if self.hub.full:
             retry = {"Retry-After": str(SERVER_FULL_RETRY_S)}
             raise OfrepError(503, "GENERAL", "too many streams are open here", retry)
-        return StreamResponse(self.hub, scope, None, str, _refetch)
+        return self.hub.opened(scope, None, str, _refetch)
 
 
 def _follow(scope: str, token: str) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from resilience_runtime.clock import Clock
 from resilience_runtime.problem import Problem
 
 from .documents import Documents
-from .hub import Hub, StreamResponse
+from .hub import Hub
 from .models import FeaturesOut, HistoryOut, LevelOut, LevelsOut, SnapshotOut
 
 FULL_RETRY_S = 5
@@ -96,7 +96,7 @@ class Reads:
         if self.hub.full:
             retry = {"Retry-After": str(FULL_RETRY_S)}
             raise Problem(503, "streams_full", "Too many streams are open here.", headers=retry)
-        return StreamResponse(self.hub, scope, last_event_id, lambda: self._snapshot(scope))
+        return self.hub.opened(scope, last_event_id, lambda: self._snapshot(scope))
 
     def _snapshot(self, scope: str | None) -> str:
         pictures = self.switchboard.pictures(self.clock.now())

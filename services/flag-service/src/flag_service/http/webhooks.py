@@ -6,18 +6,25 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
-from urllib.parse import urlsplit
 from uuid import uuid4
 
 from fastapi import APIRouter, Path, Response
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from flag_service.application.desk import Request
 from flag_service.application.registrar import Registrar
-from flag_service.application.subscriptions import Subscriptions, TooManySubscriptionsError
-from flag_service.domain.webhooks import Condition, LogEntry, Message, Progress, Subscription, Topical
+from flag_service.domain.subscription import Subscription, Topical
 from resilience_contracts import Because, FeatureState, FeatureView
 from resilience_contracts.events import SCOPE_PATTERN
+from resilience_delivery import (
+    Condition,
+    Endpoint,
+    LogEntry,
+    Message,
+    Progress,
+    Subscriptions,
+    TooManySubscriptionsError,
+)
 from resilience_runtime.bus import PublishError
 from resilience_runtime.problem import Problem
 
@@ -35,31 +42,13 @@ _REFUSALS: dict[int | str, dict[str, Any]] = {
     503: {"description": "Kafka did not store it in time"},
 }
 
-ENDPOINT_PATTERN = (
-    r"^https?://([A-Za-z0-9]([A-Za-z0-9.-]{0,250}[A-Za-z0-9])?|\[([0-9A-Fa-f]{1,4}:){7}[0-9A-Fa-f]{1,4}\])"
-    r"(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?"
-    r"([/?][!-\"$-~]*)?$"
-)
-"""As the document has it, so that whoever keeps to the document is not refused. An IPv6 address is written whole."""
-
-
-def _endpoint(url: str) -> str:
-    try:
-        parts = urlsplit(url)
-        usable = parts.scheme in {"https", "http"} and parts.hostname and (parts.port is None or parts.port)
-    except ValueError as error:
-        raise ValueError("not a URL") from error
-    if not usable or parts.username or parts.password or parts.fragment:
-        raise ValueError("an https URL with a host, without user, password and fragment")
-    return url
-
 
 class WebhookIn(BaseModel):
     """What is subscribed to."""
 
     model_config = ConfigDict(extra="forbid")
 
-    url: Annotated[str, Field(max_length=2000, pattern=ENDPOINT_PATTERN), AfterValidator(_endpoint)]
+    url: Endpoint
     about: frozenset[Topical] = Field(default=frozenset(Topical), min_length=1)
     scope: Annotated[str, Field(pattern=SCOPE_PATTERN, max_length=100)] | None = None
 
@@ -142,7 +131,7 @@ class WebhooksOut(BaseModel):
 class Webhooks:
     """What subscriptions are made with."""
 
-    subscriptions: Subscriptions
+    subscriptions: Subscriptions[Subscription]
     registrar: Registrar
     changes: Changes
     secret: Callable[[str], str]

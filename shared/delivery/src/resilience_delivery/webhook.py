@@ -11,8 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from itertools import accumulate
-
-from resilience_contracts import HoldSet
+from typing import Self
 
 DELAYS_S = (5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400)
 """Seconds between attempts: the example schedule of Standard Webhooks 1.0.0, 75.6 hours in all."""
@@ -26,13 +25,6 @@ OVERHEAD_BYTES = 300
 """The topic takes records of 3 MB: what waits at once, and from which length what was sent is forgotten."""
 GONE = 410
 SUCCESSES = range(200, 300)
-
-
-class Topical(StrEnum):
-    """What a subscriber may be told of."""
-
-    LEVEL = "level"
-    HOLD = "hold"
 
 
 class Condition(StrEnum):
@@ -51,26 +43,23 @@ class Outcome(StrEnum):
     SUPERSEDED = "superseded"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Subscription:
-    """Who wants to be told.
+    """Who wants to be told; a service adds of what.
 
     Attributes:
-        scope: only this scope, or every one.
         replay: grows when everything is asked for again.
         key_id: names the signing key that the secret was made from.
     """
 
     id: str
     url: str
-    about: frozenset[Topical]
-    scope: str | None
     created_at: datetime
     created_by: str
     key_id: str
     replay: int = 0
 
-    def again(self) -> Subscription:
+    def again(self) -> Self:
         """Return it with everything asked for again."""
         return replace(self, replay=self.replay + 1)
 
@@ -81,15 +70,27 @@ class Message:
 
     Attributes:
         id: the same for the same event, whoever sends it, whenever.
+        about: what kind of news it is, as subscriptions name it.
+        scope: what it is of, as subscriptions name it.
         subject: what it is the state of; a newer message of the same subject supersedes it.
     """
 
     id: str
     type: str
-    about: Topical
+    about: str
     scope: str
     subject: str
     body: str
+
+
+Remains = Callable[[Message], Message | None]
+"""Returns what is kept of a message that was sent, where a record would grow too long: all of it, it without a body,
+or nothing. What is left out is taken for new if it is offered again."""
+
+
+def only_its_id(message: Message) -> Message | None:
+    """Keep a message without its body: it is made anew where it is asked for again."""
+    return replace(message, body="")
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +150,9 @@ class Progress:
     deliveries: dict[str, Delivery] = field(default_factory=dict)
     log: tuple[LogEntry, ...] = ()
 
-    def offer(self, messages: Iterable[Message], replay: int, now: datetime) -> Progress:
+    def offer(
+        self, messages: Iterable[Message], replay: int, now: datetime, remains: Remains = only_its_id
+    ) -> Progress:
         """Take the newest messages of every subject; those that are new become due at once.
 
         Of more than a record has room for, the newest are taken now and the others once there is room.
@@ -159,7 +162,7 @@ class Progress:
         taken = _fitting(after.deliveries, fresh)
         if not taken:
             return after
-        deliveries, log = _slim(after.deliveries, taken), after.log
+        deliveries, log = _slim(after.deliveries, taken, remains), after.log
         order = max((delivery.order for delivery in deliveries.values()), default=0)
         for number, message in enumerate(taken, 1):
             known = deliveries.get(message.subject)
@@ -236,18 +239,16 @@ def _fitting(deliveries: dict[str, Delivery], fresh: list[Message]) -> list[Mess
     return taken[::-1]
 
 
-def _slim(deliveries: dict[str, Delivery], taken: list[Message]) -> dict[str, Delivery]:
-    """Forget what was sent of levels but for its id, and ends of holds, where a record would grow too long."""
+def _slim(deliveries: dict[str, Delivery], taken: list[Message], remains: Remains) -> dict[str, Delivery]:
+    """Forget of what was sent all but what remains of it, where a record would grow too long."""
     size = sum(map(_size, deliveries.values())) + sum(_size(Delivery(message, 0)) for message in taken)
     if size <= RECORD_BYTES:
         return dict(deliveries)
     slim = {}
     for subject, delivery in deliveries.items():
-        message = delivery.message
-        if not delivery.done or message.type == HoldSet.type:
-            slim[subject] = delivery
-        elif message.about is Topical.LEVEL:
-            slim[subject] = replace(delivery, message=replace(message, body=""))
+        left = remains(delivery.message) if delivery.done else delivery.message
+        if left:
+            slim[subject] = replace(delivery, message=left)
     return slim
 
 

@@ -1,6 +1,6 @@
-"""One open event stream, as the hub writes to it.
+"""One open event stream, as `Streams` writes to it.
 
-While a client reads, the hub writes to it directly: no task, queue or timeout for each client and event. Only a
+While a client reads, it is written to directly: no task, queue or timeout for each client and event. Only a
 client whose connection is full gets a task, which sends what waits in its bounded mailbox, each piece within a
 time.
 """
@@ -13,12 +13,14 @@ from collections.abc import Callable, Sequence
 from fastapi.sse import KEEPALIVE_COMMENT
 from starlette.types import Message, Receive, Send
 
-from flag_service.domain.ring import Frame, Mailbox
+from .frame import Frame, Mailbox
 
 SEND_TIMEOUT_S = 10.0
 
 Encode = Callable[[Sequence[Frame]], bytes]
 """Writes frames as bytes; none of them may be worth any."""
+Wants = Callable[[Frame], bool]
+"""Says whether a frame is for a client."""
 
 
 def chunk(body: bytes, *, more: bool = True) -> Message:
@@ -33,31 +35,32 @@ class Listener:
     """A client of the stream.
 
     Attributes:
-        scope: the only one it wants, or None for all.
-        turn: the hub's last turn before the client came; it is sent what came after.
+        turn: the streams' last turn before the client came; it is sent what came after.
         dropped: whether it is sent nothing more.
         too_slow: whether that is because it did not read.
     """
 
     __slots__ = (
         "_busy",
+        "_capacity",
         "_mailbox",
         "_send",
         "_stay",
         "_task",
+        "_wants",
         "dropped",
         "encode",
-        "scope",
         "too_slow",
         "turn",
     )
 
-    def __init__(self, send: Send, scope: str | None, encode: Encode) -> None:
+    def __init__(self, send: Send, wants: Wants, encode: Encode, capacity: int) -> None:
         self.encode = encode
         self.turn = 0
         self.dropped = self.too_slow = False
         self._send = send
-        self.scope = scope
+        self._wants = wants
+        self._capacity = capacity
         self._mailbox: Mailbox | None = None
         self._busy = True
         self._stay = asyncio.timeout(None)
@@ -65,9 +68,7 @@ class Listener:
 
     def wants(self, frame: Frame) -> bool:
         """Say whether a frame is for this client."""
-        return (
-            not self.dropped and frame.turn > self.turn and (self.scope is None or self.scope == frame.scope)
-        )
+        return not self.dropped and frame.turn > self.turn and self._wants(frame)
 
     def offer(self, frame: Frame, message: Message) -> None:
         """Write a frame, or keep it until the client reads again; a client who is owed too much is given up."""
@@ -76,7 +77,7 @@ class Listener:
                 self.write(message)
             return
         if self._mailbox is None:
-            self._mailbox = Mailbox()
+            self._mailbox = Mailbox(self._capacity)
         if not self._mailbox.put(frame):
             self._give_up()
 
@@ -97,7 +98,7 @@ class Listener:
         self.drop()
 
     async def stay(self, receive: Receive, opening: bytes) -> None:
-        """Send how the stream opens, then let the hub write until either side ends."""
+        """Send how the stream opens, then let it be written to until either side ends."""
         try:
             async with self._stay:
                 await self._catch_up(chunk(opening))

@@ -18,9 +18,10 @@ import httpcore
 from httpcore import AnyIOBackend, AsyncNetworkBackend, AsyncNetworkStream
 from standardwebhooks import Webhook
 
-from flag_service.domain.webhooks import Answer, Message
 from resilience_runtime.clock import Clock
 from resilience_runtime.trace_context import current_traceparent
+
+from .webhook import Answer, Message
 
 TIMEOUT_S = 15.0
 USER_AGENT = b"retail-resilience-webhooks/1"

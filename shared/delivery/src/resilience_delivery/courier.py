@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from random import Random
-from typing import Protocol
+from typing import Generic, Protocol
 
 import structlog
 
-from flag_service.domain.notices import Bulletin, Endings, news
-from flag_service.domain.webhooks import Answer, Message, Progress, Subscription
 from resilience_runtime.bus import PublishError
 from resilience_runtime.clock import Clock
+from resilience_runtime.pulse import Pulse
 
-from .pulse import Pulse
-from .subscriptions import Subscriptions
+from .subscriptions import S, Subscriptions
+from .webhook import Answer, Message, Progress, Remains, only_its_id
 
 LOOK_AGAIN_S = 60.0
 LOOK_FOR_LEASE_S = 0.5
@@ -34,7 +33,11 @@ class Sender(Protocol):
         ...
 
 
-class Courier:
+News = Callable[[S, Progress], Sequence[Message]]
+"""Returns the newest message of every subject that a subscriber is to be told of, and how far it has been told."""
+
+
+class Courier(Generic[S]):
     """Works while this replica is the one that delivers.
 
     What is to be sent is stored before the first attempt, so that whoever goes on after a crash sends the
@@ -47,9 +50,8 @@ class Courier:
     def __init__(
         self,
         *,
-        subscriptions: Subscriptions,
-        bulletin: Bulletin,
-        endings: Endings,
+        subscriptions: Subscriptions[S],
+        news: News[S],
         ready: Callable[[], bool],
         kept: Callable[[Message], object],
         secret: Callable[[str], str],
@@ -58,10 +60,11 @@ class Courier:
         clock: Clock,
         pulse: Pulse,
         rng: Random,
+        remains: Remains = only_its_id,
     ) -> None:
         self._subscriptions = subscriptions
-        self._bulletin = bulletin
-        self._endings = endings
+        self._news = news
+        self._remains = remains
         self._ready = ready
         self._kept = kept
         self._secret = secret
@@ -88,7 +91,7 @@ class Courier:
                 task.cancel()
             await asyncio.gather(*tasks.values(), return_exceptions=True)
 
-    def _serves(self, subscription: Subscription) -> bool:
+    def _serves(self, subscription: S) -> bool:
         # Signed with another key than the one whose secret the subscriber was shown, nothing would verify.
         return self._ready() and subscription.key_id == self._key_id
 
@@ -110,7 +113,7 @@ class Courier:
         if subscription is None:
             return LOOK_AGAIN_S
         held, now = self._subscriptions.progress(name), self._clock.now()
-        progress = held.offer(self._news(subscription, held), subscription.replay, now)
+        progress = held.offer(self._news(subscription, held), subscription.replay, now, self._remains)
         if progress is not held:
             await self._subscriptions.advance(name, progress)
             return 0.0
@@ -121,16 +124,7 @@ class Courier:
         await self._try(subscription, progress, message)
         return 0.0
 
-    def _news(self, subscription: Subscription, progress: Progress) -> list[Message]:
-        known = (delivery.message for delivery in progress.deliveries.values())
-        wanted = [
-            message
-            for message in self._bulletin.current()
-            if message.about in subscription.about and subscription.scope in {None, message.scope}
-        ]
-        return news(known, wanted, self._endings)
-
-    async def _try(self, subscription: Subscription, progress: Progress, message: Message) -> None:
+    async def _try(self, subscription: S, progress: Progress, message: Message) -> None:
         secret = self._secret(subscription.id)
         answer = await self._sender.send(subscription.url, secret, message)
         after = progress.after(message, answer, self._clock.now(), self._rng.random())

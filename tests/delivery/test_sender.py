@@ -16,19 +16,14 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from standardwebhooks import Webhook
 
-from flag_service.adapters.signing_key import SigningKey
-from flag_service.adapters.webhook_sender import AddressGuard, AddressRefusedError, WebhookSender
-from flag_service.adapters.webhook_traces import TracedDeliveries
-from flag_service.domain.webhooks import Answer, Message, Topical
-from resilience_contracts import Topic
+from resilience_delivery.sender import AddressGuard, AddressRefusedError, WebhookSender
+from resilience_delivery.signing_key import SigningKey
+from resilience_delivery.webhook import Answer, Message
 from resilience_runtime import StartupError, SystemClock
-from resilience_runtime.bus import Message as Record
-from resilience_runtime.trace_context import HEADER
-from resilience_runtime.tracing import NoTracing
-from tests.flag_service.receiver import receiving
+from tests.delivery.receiver import receiving
 
 LOOPBACK = AddressGuard([ip_network("127.0.0.0/8")])
-MESSAGE = Message("msg_1", "t", Topical.LEVEL, "default", "level:default", '{"é":"prix 1 €"}')
+MESSAGE = Message("msg_1", "t", "level", "default", "level:default", '{"é":"prix 1 €"}')
 SECRET = SigningKey(b"k" * 32).webhook_secret("wh_1")
 
 
@@ -210,30 +205,3 @@ def test_a_replica_keeps_its_own_key_and_a_short_one_is_refused(tmp_path: Path) 
         SigningKey.load(short, tmp_path)
     with pytest.raises(StartupError):
         SigningKey.load(tmp_path / "missing", tmp_path)
-
-
-def record(topic: str, key: str, traceparent: str | None) -> Record:
-    headers = ((HEADER, traceparent.encode()),) if traceparent else ()
-    return Record(topic, key.encode(), b"{}", headers, 0, 0, 0)
-
-
-async def test_a_delivery_goes_on_with_the_trace_of_the_newest_record_of_its_subject() -> None:
-    first, second = (f"00-{digit * 32}-{digit * 16}-01" for digit in "12")
-    taken: list[Record] = []
-    deliveries = TracedDeliveries(sender(), NoTracing())
-    take = deliveries.noting(taken.append)
-    for topic, key, trace in (
-        (Topic.LEVEL_CHANGES, "default", first),
-        (Topic.LEVEL_CHANGES, "other", second),
-        (Topic.HOLDS, "default", second),
-        (Topic.LEVELS, "default", second),
-    ):
-        take(record(topic, key, trace))
-
-    async with receiving() as receiver:
-        await deliveries.send(receiver.url, SECRET, MESSAGE)
-        take(record(Topic.LEVEL_CHANGES, "default", None))
-        await deliveries.send(receiver.url, SECRET, MESSAGE)
-
-    assert len(taken) == 5
-    assert [request.headers.get("traceparent") for request in receiver.requests] == [first, None]

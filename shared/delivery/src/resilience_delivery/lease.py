@@ -13,12 +13,10 @@ from typing import Protocol
 import structlog
 from aiokafka import AIOKafkaConsumer
 
-from resilience_contracts import Topic
 from resilience_runtime.backoff import Backoff
 from resilience_runtime.clock import Clock
 from resilience_runtime.kafka.access import KafkaAccess
 
-GROUP = "flag-service.webhooks"
 LOOK_MS = 500
 STOP_S = 2.0
 
@@ -39,10 +37,19 @@ class Lease(Protocol):
 
 
 class KafkaLease:
-    """A lease by a consumer group. While Kafka is away, whoever had it keeps it until Kafka decides anew."""
+    """A lease by a consumer group. While Kafka is away, whoever had it keeps it until Kafka decides anew.
 
-    def __init__(self, kafka: KafkaAccess, client_id: str, clock: Clock, rng: Random) -> None:
+    Args:
+        topic: has one partition.
+        group: the replicas of one service.
+    """
+
+    def __init__(
+        self, kafka: KafkaAccess, *, topic: str, group: str, client_id: str, clock: Clock, rng: Random
+    ) -> None:
         self._kafka = kafka
+        self._topic = topic
+        self._group = group
         self._client_id = client_id
         self._clock = clock
         self._backoff = Backoff(rng)
@@ -60,10 +67,10 @@ class KafkaLease:
 
     async def _take_part(self) -> None:
         consumer = AIOKafkaConsumer(
-            Topic.WEBHOOKS,
+            self._topic,
             **self._kafka.options(),
             client_id=self._client_id,
-            group_id=GROUP,
+            group_id=self._group,
             enable_auto_commit=False,
             auto_offset_reset="latest",
         )

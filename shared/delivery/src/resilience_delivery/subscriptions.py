@@ -3,49 +3,66 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, Generic, TypeVar
 from uuid import uuid4
 
 from pydantic import TypeAdapter, ValidationError
 
-from flag_service.domain.webhooks import Progress, Subscription, Topical
-from resilience_contracts import Topic
 from resilience_runtime.bus import BadMessage, EventPublisher, Message, PublishError
 from resilience_runtime.clock import Clock
+from resilience_runtime.pulse import Pulse
 
-from .pulse import Pulse
+from .webhook import Progress, Subscription
 
 CAPACITY = 100
 READ_BACK_S = 2.0
 SUBSCRIPTION, PROGRESS = "subscription", "progress"
 HEADERS = (("content-type", b"application/json"),)
 
-_SUBSCRIPTION = TypeAdapter(Subscription)
 _PROGRESS = TypeAdapter(Progress)
 
-T = TypeVar("T", Subscription, Progress)
+S = TypeVar("S", bound=Subscription)
+T = TypeVar("T")
 
 
 class TooManySubscriptionsError(Exception):
     """There are as many subscriptions as there may be."""
 
 
-class Subscriptions:
-    """State has one way in, the topic: whoever writes waits until the record has been read back."""
+class Subscriptions(Generic[S]):
+    """State has one way in, the topic: whoever writes waits until the record has been read back.
 
-    def __init__(self, publisher: EventPublisher, clock: Clock, pulse: Pulse, key_id: str) -> None:
+    Args:
+        topic: compacted, with one partition.
+        kind: what the service makes of a subscription.
+        key_id: names the signing key of this replica.
+    """
+
+    def __init__(
+        self,
+        topic: str,
+        kind: type[S],
+        *,
+        publisher: EventPublisher,
+        clock: Clock,
+        pulse: Pulse,
+        key_id: str,
+    ) -> None:
+        self._topic = topic
+        self._kind = kind
+        self._adapter: TypeAdapter[S] = TypeAdapter(kind)
         self._publisher = publisher
         self._clock = clock
         self._pulse = pulse
         self._key_id = key_id
-        self._subscriptions: dict[str, Subscription] = {}
+        self._subscriptions: dict[str, S] = {}
         self._progress: dict[str, Progress] = {}
 
     def apply(self, message: Message) -> None:
         """Take one record of the topic."""
         kind, _, name = (message.key or b"").decode("utf-8", "replace").partition("/")
         if kind == SUBSCRIPTION:
-            _keep(self._subscriptions, name, message.value, _SUBSCRIPTION)
+            _keep(self._subscriptions, name, message.value, self._adapter)
         elif kind == PROGRESS:
             self._apply_progress(name, message.value)
         else:
@@ -64,11 +81,11 @@ class Subscriptions:
         self._subscriptions.clear()
         self._progress.clear()
 
-    def all(self) -> list[Subscription]:
+    def all(self) -> list[S]:
         """Return every subscription, oldest first."""
         return sorted(self._subscriptions.values(), key=lambda subscription: subscription.created_at)
 
-    def get(self, name: str) -> Subscription | None:
+    def get(self, name: str) -> S | None:
         """Return a subscription, if there is one."""
         return self._subscriptions.get(name)
 
@@ -76,26 +93,37 @@ class Subscriptions:
         """Return how far a subscriber has been told."""
         return self._progress.get(name) or Progress()
 
-    def draft(self, url: str, about: frozenset[Topical], scope: str | None, actor: str) -> Subscription:
+    def draft(self, url: str, actor: str, **wanted: Any) -> S:
         """Make a new subscription, which is not stored yet.
+
+        Args:
+            url: of the endpoint.
+            actor: who subscribes.
+            wanted: what the service's kind of subscription has besides.
 
         Raises:
             TooManySubscriptionsError: there are 100.
         """
         if len(self._subscriptions) >= CAPACITY:
             raise TooManySubscriptionsError
-        name = f"wh_{uuid4().hex}"
-        return Subscription(name, url, about, scope, self._clock.now(), actor, self._key_id)
+        return self._kind(
+            id=f"wh_{uuid4().hex}",
+            url=url,
+            created_at=self._clock.now(),
+            created_by=actor,
+            key_id=self._key_id,
+            **wanted,
+        )
 
-    async def store(self, subscription: Subscription) -> None:
+    async def store(self, subscription: S) -> None:
         """Store what is subscribed to.
 
         Raises:
             PublishError: Kafka did not store it in time.
         """
         key = f"{SUBSCRIPTION}/{subscription.id}".encode()
-        value = _SUBSCRIPTION.dump_json(subscription)
-        await self._publisher.publish(Topic.WEBHOOKS, key, value, HEADERS)
+        value = self._adapter.dump_json(subscription)
+        await self._publisher.publish(self._topic, key, value, HEADERS)
         await self._read_back(lambda: self._subscriptions.get(subscription.id) == subscription)
 
     async def remove(self, name: str) -> None:
@@ -105,7 +133,7 @@ class Subscriptions:
             PublishError: Kafka did not store it in time.
         """
         for kind in (SUBSCRIPTION, PROGRESS):
-            await self._publisher.publish(Topic.WEBHOOKS, f"{kind}/{name}".encode(), None)
+            await self._publisher.publish(self._topic, f"{kind}/{name}".encode(), None)
         await self._read_back(lambda: name not in self._subscriptions)
 
     async def advance(self, name: str, progress: Progress) -> None:
@@ -117,7 +145,7 @@ class Subscriptions:
         if name not in self._subscriptions:
             return
         value = _PROGRESS.dump_json(progress)
-        await self._publisher.publish(Topic.WEBHOOKS, f"{PROGRESS}/{name}".encode(), value, HEADERS)
+        await self._publisher.publish(self._topic, f"{PROGRESS}/{name}".encode(), value, HEADERS)
         if not await self._read_back(lambda: self.progress(name).revision >= progress.revision):
             raise PublishError("the progress of a webhook was not read back")
 

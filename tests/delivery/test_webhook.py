@@ -8,14 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from flag_service.domain.webhooks import (
+from resilience_delivery.webhook import (
     LOG_CAPACITY,
     Answer,
     Condition,
     Message,
     Outcome,
     Progress,
-    Topical,
 )
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -23,7 +22,7 @@ FINE, REFUSED = Answer(204), Answer(500)
 
 
 def message(subject: str = "level:default", number: int = 1) -> Message:
-    return Message(f"msg_{subject}_{number}", "t", Topical.LEVEL, "default", subject, f"{subject} {number}")
+    return Message(f"msg_{subject}_{number}", "t", "level", "default", subject, f"{subject} {number}")
 
 
 def failing_for(progress: Progress, hours: float, answer: Answer = REFUSED) -> tuple[Progress, list[float]]:

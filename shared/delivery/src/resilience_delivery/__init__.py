@@ -1,0 +1,53 @@
+"""What a service tells those who do not ask: webhooks and event streams. No word of what is told."""
+
+from __future__ import annotations
+
+from .courier import Courier, Sender
+from .endpoint import Endpoint
+from .frame import Frame, Mailbox
+from .lease import KafkaLease, Lease
+from .listener import Encode, Listener
+from .sender import AddressGuard, AddressRefusedError, Network, WebhookSender
+from .signing_key import SigningKey
+from .streams import StreamResponse, Streams, as_events, serve_streams, wire
+from .subscriptions import Subscriptions, TooManySubscriptionsError
+from .webhook import (
+    Answer,
+    Condition,
+    LogEntry,
+    Message,
+    Outcome,
+    Progress,
+    Subscription,
+)
+
+__all__ = [
+    "AddressGuard",
+    "AddressRefusedError",
+    "Answer",
+    "Condition",
+    "Courier",
+    "Encode",
+    "Endpoint",
+    "Frame",
+    "KafkaLease",
+    "Lease",
+    "Listener",
+    "LogEntry",
+    "Mailbox",
+    "Message",
+    "Network",
+    "Outcome",
+    "Progress",
+    "Sender",
+    "SigningKey",
+    "StreamResponse",
+    "Streams",
+    "Subscription",
+    "Subscriptions",
+    "TooManySubscriptionsError",
+    "WebhookSender",
+    "as_events",
+    "serve_streams",
+    "wire",
+]
