@@ -35,7 +35,7 @@ def sender(
 
 async def test_standardwebhooks_verifies_what_is_sent_and_refuses_what_was_changed() -> None:
     async with receiving() as receiver:
-        answer = await sender().send(receiver.url, SECRET, MESSAGE)
+        answer = await sender().send(receiver.url, [SECRET], MESSAGE)
 
     got = receiver.requests[0]
     assert answer == Answer(204)
@@ -57,7 +57,7 @@ async def test_standardwebhooks_verifies_what_is_sent_and_refuses_what_was_chang
 async def test_retry_after_is_read_as_seconds_or_as_a_date(line: str, seconds: float | None) -> None:
     async with receiving() as receiver:
         receiver.answer = line
-        answer = await sender().send(receiver.url, SECRET, MESSAGE)
+        answer = await sender().send(receiver.url, [SECRET], MESSAGE)
 
     assert answer.retry_after_s == seconds
     assert not answer.delivered
@@ -66,7 +66,7 @@ async def test_retry_after_is_read_as_seconds_or_as_a_date(line: str, seconds: f
 async def test_a_redirect_is_not_followed() -> None:
     async with receiving() as target, receiving() as receiver:
         receiver.answer = f"307 Temporary Redirect\r\nLocation: {target.url}"
-        answer = await sender().send(receiver.url, SECRET, MESSAGE)
+        answer = await sender().send(receiver.url, [SECRET], MESSAGE)
 
     assert answer == Answer(307)
     assert target.connections == 0
@@ -75,8 +75,8 @@ async def test_a_redirect_is_not_followed() -> None:
 async def test_a_receiver_that_never_answers_or_is_not_there_costs_an_attempt_and_no_more() -> None:
     async with receiving() as receiver:
         receiver.answer = None
-        slow = await sender(timeout_s=0.2).send(receiver.url, SECRET, MESSAGE)
-    down = await sender().send(receiver.url, SECRET, MESSAGE)
+        slow = await sender(timeout_s=0.2).send(receiver.url, [SECRET], MESSAGE)
+    down = await sender().send(receiver.url, [SECRET], MESSAGE)
 
     assert (slow.status, slow.detail) == (None, "no answer within 0.2 s")
     assert (down.status, "ConnectError" in down.detail) == (None, True)
@@ -85,7 +85,7 @@ async def test_a_receiver_that_never_answers_or_is_not_there_costs_an_attempt_an
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "2130706433", "127.1", "0x7f.1"])
 async def test_a_private_address_is_not_even_connected_to(host: str) -> None:
     async with receiving(host=host) as receiver:
-        answer = await sender(AddressGuard()).send(receiver.url, SECRET, MESSAGE)
+        answer = await sender(AddressGuard()).send(receiver.url, [SECRET], MESSAGE)
 
     assert "AddressRefusedError" in answer.detail
     assert receiver.connections == 0
@@ -178,7 +178,7 @@ async def test_nothing_is_sent_to_a_server_whose_certificate_is_wrong(
     authority = Authority(tmp_path)
     asyncio.get_running_loop().set_exception_handler(lambda *_: None)  # the server's view of the refusal
     async with receiving(wrong(authority, tmp_path), "localhost") as receiver:
-        answer = await sender(tls=authority.trusted()).send(receiver.url, SECRET, MESSAGE)
+        answer = await sender(tls=authority.trusted()).send(receiver.url, [SECRET], MESSAGE)
 
     assert answer.status is None
     assert why in answer.detail
@@ -188,7 +188,7 @@ async def test_nothing_is_sent_to_a_server_whose_certificate_is_wrong(
 async def test_the_name_is_verified_though_the_connection_goes_to_an_address(tmp_path: Path) -> None:
     authority = Authority(tmp_path)
     async with receiving(authority.server("localhost"), "localhost") as receiver:
-        answer = await sender(tls=authority.trusted()).send(receiver.url, SECRET, MESSAGE)
+        answer = await sender(tls=authority.trusted()).send(receiver.url, [SECRET], MESSAGE)
 
     assert answer == Answer(204)
     assert receiver.requests[0].headers["host"].startswith("localhost:")

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 
-import httpcore
+import httpcore2
 import pytest
 
 from flag_service.adapters.inventory import MOST_BYTES, InventoryReader
@@ -20,19 +20,19 @@ class Answering:
 
     def __init__(self, answers: Answers) -> None:
         self._answers = answers
-        self.asked: list[httpcore.Request] = []
+        self.asked: list[httpcore2.Request] = []
 
     def stream(self, method: str, url: str, *, headers: list[tuple[bytes, bytes]]) -> Answering:
-        self.asked.append(httpcore.Request(method, url, headers=headers))
+        self.asked.append(httpcore2.Request(method, url, headers=headers))
         return self
 
-    async def __aenter__(self) -> httpcore.Response:
+    async def __aenter__(self) -> httpcore2.Response:
         status, body = self._answers(self.asked[-1].url.target)
 
         async def pieces() -> AsyncIterator[bytes]:
             yield body
 
-        return httpcore.Response(status, content=pieces())
+        return httpcore2.Response(status, content=pieces())
 
     async def __aexit__(self, *_: object) -> None:
         return
@@ -89,7 +89,7 @@ async def test_what_cannot_be_had_keeps_its_last_value_and_says_why(answers: Ans
 async def test_nobody_at_the_address_is_a_problem_and_no_more() -> None:
     reader = InventoryReader("http://127.0.0.1:1", None, SystemClock())
 
-    async with httpcore.AsyncConnectionPool() as pool:
+    async with httpcore2.AsyncConnectionPool() as pool:
         await reader.look(pool)
 
     seen = reader.last()

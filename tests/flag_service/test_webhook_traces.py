@@ -37,9 +37,9 @@ async def test_a_delivery_goes_on_with_the_trace_of_the_newest_record_of_its_sub
         take(record(topic, key, trace))
 
     async with receiving() as receiver:
-        await deliveries.send(receiver.url, SECRET, MESSAGE)
+        await deliveries.send(receiver.url, [SECRET], MESSAGE)
         take(record(Topic.LEVEL_CHANGES, "default", None))
-        await deliveries.send(receiver.url, SECRET, MESSAGE)
+        await deliveries.send(receiver.url, [SECRET], MESSAGE)
 
     assert len(taken) == 5
     assert [request.headers.get("traceparent") for request in receiver.requests] == [first, None]

@@ -20,6 +20,7 @@ from flag_service.domain.notices import Bulletin, Endings
 from flag_service.domain.subscription import Subscription, Topical
 from resilience_contracts import AuditRecorded, Level, LevelChanged, Topic, decode, tombstone
 from resilience_contracts.audit import log_faults
+from resilience_delivery import News, Progress
 from resilience_delivery.courier import Courier
 from resilience_delivery.sender import AddressGuard, WebhookSender
 from resilience_delivery.signing_key import SigningKey
@@ -355,12 +356,17 @@ async def delivering(
     subscriptions = Subscriptions(
         Topic.WEBHOOKS, Subscription, publisher=bus, clock=clock, pulse=pulse, key_id=key.id
     )
+    bulletin = Bulletin(lambda: len(changes), lambda: (changes[-1:], []), Endings())
+
+    async def news(subscription: Subscription, progress: Progress) -> News:
+        return News(bulletin.news(subscription, progress))
+
     courier = Courier(
         subscriptions=subscriptions,
-        news=Bulletin(lambda: len(changes), lambda: (changes[-1:], []), Endings()).news,
+        news=news,
         ready=lambda: True,
         kept=lambda _: None,
-        secret=key.webhook_secret,
+        secrets=key.webhook_secrets,
         key_id=key.id,
         sender=WebhookSender(AddressGuard(LOOPBACK), ssl.create_default_context(), clock),
         clock=clock,

@@ -59,6 +59,8 @@ from resilience_delivery import (
     AddressGuard,
     Courier,
     Message,
+    News,
+    Progress,
     SigningKey,
     Subscriptions,
     WebhookSender,
@@ -139,13 +141,17 @@ def assemble(settings: Settings, policy: Policy, outside: Outside) -> Service:
     bulletin = Bulletin(
         lambda: (board.revision, history.revision), lambda: _state(board, history, clock), endings
     )
+
+    async def news(subscription: Subscription, progress: Progress) -> News:
+        return News(bulletin.news(subscription, progress))
+
     courier = Courier(
         subscriptions=subscriptions,
-        news=bulletin.news,
+        news=news,
         remains=remains,
         ready=lambda: outside.lease.held and board.caught_up and webhook_reader.caught_up,
         kept=kept,
-        secret=key.webhook_secret,
+        secrets=key.webhook_secrets,
         key_id=key.id,
         sender=sender,
         clock=clock,

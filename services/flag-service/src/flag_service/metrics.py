@@ -8,7 +8,7 @@ from flag_service.domain.switchboard import Switchboard
 from flag_service.http.hub import Hub
 from flag_service.http.limits import Gate
 from resilience_contracts import LevelView
-from resilience_delivery import Condition, Courier, Lease, Subscriptions
+from resilience_delivery import Courier, Lease, Subscriptions
 from resilience_runtime.bus import Reader
 from resilience_runtime.clock import Clock
 from resilience_runtime.metrics import Kind, Metric, Metrics
@@ -83,12 +83,8 @@ def watch(
         age_s = reader.last_record_age_s()
         return -1.0 if age_s is None else age_s
 
-    def failing() -> float:
-        progress = (subscriptions.progress(one.id) for one in subscriptions.all())
-        return float(sum(bool(p.failing_since or p.condition is not Condition.ACTIVE) for p in progress))
-
     metrics.watch(WEBHOOK_ATTEMPTS, lambda: {(key,): float(n) for key, n in courier.attempts.items()})
-    metrics.watch(WEBHOOKS_FAILING, failing)
+    metrics.watch(WEBHOOKS_FAILING, lambda: float(subscriptions.failing))
     metrics.watch(LEADS, lambda: float(lease.held))
     metrics.watch(LEVEL_RANK, lambda: {(level.scope,): float(level.level) for level in levels()})
     metrics.watch(STALE_SCOPES, lambda: float(sum(level.stale for level in levels())))

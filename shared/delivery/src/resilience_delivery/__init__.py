@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .courier import Courier, Sender
+from .courier import Courier, News, Newsroom, Sender
 from .endpoint import Endpoint
 from .frame import Frame, Mailbox
 from .lease import KafkaLease, Lease
@@ -37,6 +37,8 @@ __all__ = [
     "Mailbox",
     "Message",
     "Network",
+    "News",
+    "Newsroom",
     "Outcome",
     "Progress",
     "Sender",

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
+from datetime import datetime
 from random import Random
-from typing import Generic, Protocol
+from typing import Generic, NamedTuple, Protocol
 
 import structlog
 
 from resilience_runtime.bus import PublishError
 from resilience_runtime.clock import Clock
+from resilience_runtime.errors import RuntimeFault
 from resilience_runtime.pulse import Pulse
 
 from .subscriptions import S, Subscriptions
-from .webhook import Answer, Message, Progress, Remains, only_its_id
+from .webhook import Answer, Message, Progress, Remains, Subscription, only_its_id
 
 LOOK_AGAIN_S = 60.0
 LOOK_FOR_LEASE_S = 0.5
@@ -28,13 +30,21 @@ _log = structlog.get_logger(__name__)
 class Sender(Protocol):
     """Delivers one message once."""
 
-    async def send(self, url: str, secret: str, message: Message) -> Answer:
-        """Try once; never raises."""
+    async def send(self, url: str, secrets: Sequence[str], message: Message) -> Answer:
+        """Try once, signed with each secret; never raises."""
         ...
 
 
-News = Callable[[S, Progress], Sequence[Message]]
-"""Returns the newest message of every subject that a subscriber is to be told of, and how far it has been told."""
+class News(NamedTuple):
+    """What a subscriber is to be told of: messages, and the position in a log that they lead to, if it is one."""
+
+    messages: Sequence[Message]
+    position: Mapping[str, int] | None = None
+
+
+Newsroom = Callable[[S, Progress], Awaitable[News]]
+"""Returns the newest message of every subject, or what is next in a log. Asked again and again, as long as there is
+something new. May raise a `RuntimeFault`: then it is asked again after a while."""
 
 
 class Courier(Generic[S]):
@@ -51,10 +61,10 @@ class Courier(Generic[S]):
         self,
         *,
         subscriptions: Subscriptions[S],
-        news: News[S],
+        news: Newsroom[S],
         ready: Callable[[], bool],
         kept: Callable[[Message], object],
-        secret: Callable[[str], str],
+        secrets: Callable[[Subscription, datetime], Sequence[str]],
         key_id: str,
         sender: Sender,
         clock: Clock,
@@ -67,7 +77,7 @@ class Courier(Generic[S]):
         self._remains = remains
         self._ready = ready
         self._kept = kept
-        self._secret = secret
+        self._secrets = secrets
         self._key_id = key_id
         self._sender = sender
         self._clock = clock
@@ -100,7 +110,7 @@ class Courier(Generic[S]):
             beats = self._pulse.beats
             try:
                 wait_s = await self._step(name)
-            except PublishError as error:
+            except RuntimeFault as error:
                 _log.warning("webhook waits for Kafka", subscription=name, reason=str(error))
                 await self._clock.sleep(STORE_AGAIN_S)
                 continue
@@ -113,7 +123,8 @@ class Courier(Generic[S]):
         if subscription is None:
             return LOOK_AGAIN_S
         held, now = self._subscriptions.progress(name), self._clock.now()
-        progress = held.offer(self._news(subscription, held), subscription.replay, now, self._remains)
+        news = await self._news(subscription, held)
+        progress = held.offer(news.messages, subscription.replay, now, self._remains, news.position)
         if progress is not held:
             await self._subscriptions.advance(name, progress)
             return 0.0
@@ -125,8 +136,8 @@ class Courier(Generic[S]):
         return 0.0
 
     async def _try(self, subscription: S, progress: Progress, message: Message) -> None:
-        secret = self._secret(subscription.id)
-        answer = await self._sender.send(subscription.url, secret, message)
+        secrets = self._secrets(subscription, self._clock.now())
+        answer = await self._sender.send(subscription.url, secrets, message)
         after = progress.after(message, answer, self._clock.now(), self._rng.random())
         outcome = after.log[-1].outcome
         self.attempts[outcome] += 1

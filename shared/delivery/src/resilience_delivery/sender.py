@@ -1,6 +1,6 @@
 """One attempt to deliver: signed now, to a checked address, without redirects, within a time.
 
-Taken: `standardwebhooks` signs. httpcore is used below httpx, as it alone lets a connection go to the address
+Taken: `standardwebhooks` signs. httpcore2 is used below httpx, as it alone lets a connection go to the address
 that was checked while TLS still verifies the name; it also knows neither redirects nor proxies.
 """
 
@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
-import httpcore
-from httpcore import AnyIOBackend, AsyncNetworkBackend, AsyncNetworkStream
+import httpcore2
+from httpcore2 import AnyIOBackend, AsyncNetworkBackend, AsyncNetworkStream
 from standardwebhooks import Webhook
 
 from resilience_runtime.clock import Clock
@@ -71,18 +71,18 @@ class _Checked(AsyncNetworkBackend):
         self,
         host: str,
         port: int,
-        timeout: float | None = None,  # noqa: ASYNC109 - httpcore's signature
+        timeout: float | None = None,  # noqa: ASYNC109 - httpcore2's signature
         local_address: str | None = None,
         socket_options: SocketOptions | None = None,
     ) -> AsyncNetworkStream:
         addresses = await _look_up(host, port)
         for address in addresses:
             self._guard.check(address, self._scheme)
-        failure: Exception = httpcore.ConnectError(f"{host} has no address")
+        failure: Exception = httpcore2.ConnectError(f"{host} has no address")
         for address in addresses:
             try:
                 return await self._backend.connect_tcp(address, port, timeout, local_address, socket_options)
-            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+            except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as error:
                 failure = error
         raise failure
 
@@ -98,38 +98,38 @@ class WebhookSender:
         self._clock = clock
         self._timeout_s = timeout_s
 
-    async def send(self, url: str, secret: str, message: Message) -> Answer:
-        """Try once. Whatever goes wrong is an answer too."""
+    async def send(self, url: str, secrets: Sequence[str], message: Message) -> Answer:
+        """Try once, signed with each secret. Whatever goes wrong is an answer too."""
         now = self._clock.now()
         try:
             async with asyncio.timeout(self._timeout_s):
-                return await self._post(url, _headers(secret, message, now), message, now)
+                return await self._post(url, _headers(secrets, message, now), message, now)
         except TimeoutError:
             return Answer(detail=f"no answer within {self._timeout_s:g} s")
-        except (AddressRefusedError, httpcore.NetworkError, httpcore.ProtocolError, OSError) as error:
+        except (AddressRefusedError, httpcore2.NetworkError, httpcore2.ProtocolError, OSError) as error:
             return Answer(detail=f"{type(error).__name__}: {error}"[:300])
 
     async def _post(
         self, url: str, headers: list[tuple[bytes, bytes]], message: Message, now: datetime
     ) -> Answer:
-        target = httpcore.URL(url)
+        target = httpcore2.URL(url)
         backend = _Checked(self._guard, target.scheme.decode())
-        async with httpcore.AsyncConnectionPool(ssl_context=self._tls, network_backend=backend) as pool:
+        async with httpcore2.AsyncConnectionPool(ssl_context=self._tls, network_backend=backend) as pool:
             request = pool.stream("POST", target, headers=headers, content=message.body.encode())
             async with request as response:
                 given = {name.lower(): value.decode("latin-1") for name, value in response.headers}
                 return Answer(response.status, "", _retry_after_s(given.get(b"retry-after"), now))
 
 
-def _headers(secret: str, message: Message, now: datetime) -> list[tuple[bytes, bytes]]:
+def _headers(secrets: Sequence[str], message: Message, now: datetime) -> list[tuple[bytes, bytes]]:
     # The library drops the zone of the time that it signs: it has to be UTC, as a clock's is.
-    signature = Webhook(secret).sign(message.id, now, message.body)
+    signatures = (Webhook(secret).sign(message.id, now, message.body) for secret in secrets)
     own = {
         "content-type": "application/json",
         "content-length": str(len(message.body.encode())),
         "webhook-id": message.id,
         "webhook-timestamp": str(int(now.timestamp())),
-        "webhook-signature": signature,
+        "webhook-signature": " ".join(signatures),
     }
     if traceparent := current_traceparent():
         own["traceparent"] = traceparent

@@ -10,9 +10,12 @@ import hashlib
 import hmac
 import os
 import secrets
+from datetime import datetime
 from pathlib import Path
 
 from resilience_runtime.errors import StartupError
+
+from .webhook import Subscription
 
 FILE = "signing.key"
 LEAST_BYTES = 32
@@ -48,9 +51,14 @@ class SigningKey:
         """Return 32 bytes that are good for one purpose."""
         return hmac.digest(self._key, purpose.encode(), hashlib.sha256)
 
-    def webhook_secret(self, subscription_id: str) -> str:
-        """Return the secret of a subscription, as Standard Webhooks writes it."""
-        return "whsec_" + base64.b64encode(self.derive(f"webhook {subscription_id}")).decode()
+    def webhook_secret(self, subscription_id: str, number: int = 0) -> str:
+        """Return a secret of a subscription, as Standard Webhooks writes it."""
+        purpose = f"webhook {subscription_id}" + (f" {number}" if number else "")
+        return "whsec_" + base64.b64encode(self.derive(purpose)).decode()
+
+    def webhook_secrets(self, subscription: Subscription, now: datetime) -> list[str]:
+        """Return the secrets to sign with now, the newest first."""
+        return [self.webhook_secret(subscription.id, number) for number in subscription.secrets(now)]
 
 
 def _own(path: Path) -> bytes:

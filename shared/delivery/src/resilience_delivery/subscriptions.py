@@ -12,7 +12,7 @@ from resilience_runtime.bus import BadMessage, EventPublisher, Message, PublishE
 from resilience_runtime.clock import Clock
 from resilience_runtime.pulse import Pulse
 
-from .webhook import Progress, Subscription
+from .webhook import Condition, Progress, Subscription
 
 CAPACITY = 100
 READ_BACK_S = 2.0
@@ -93,12 +93,19 @@ class Subscriptions(Generic[S]):
         """Return how far a subscriber has been told."""
         return self._progress.get(name) or Progress()
 
-    def draft(self, url: str, actor: str, **wanted: Any) -> S:
+    @property
+    def failing(self) -> int:
+        """Return how many were not told at the last attempt, or were given up."""
+        known = map(self.progress, self._subscriptions)
+        return sum(bool(one.failing_since or one.condition is not Condition.ACTIVE) for one in known)
+
+    def draft(self, url: str, actor: str, name: str | None = None, **wanted: Any) -> S:
         """Make a new subscription, which is not stored yet.
 
         Args:
             url: of the endpoint.
             actor: who subscribes.
+            name: its id; by default a random one.
             wanted: what the service's kind of subscription has besides.
 
         Raises:
@@ -107,7 +114,7 @@ class Subscriptions(Generic[S]):
         if len(self._subscriptions) >= CAPACITY:
             raise TooManySubscriptionsError
         return self._kind(
-            id=f"wh_{uuid4().hex}",
+            id=name or f"wh_{uuid4().hex}",
             url=url,
             created_at=self._clock.now(),
             created_by=actor,

@@ -6,7 +6,7 @@ meanwhile is superseded. A message is fixed when it is first due, so that every 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -23,6 +23,8 @@ RECORD_BYTES = 1_500_000
 WAITING_BYTES = 500_000
 OVERHEAD_BYTES = 300
 """The topic takes records of 3 MB: what waits at once, and from which length what was sent is forgotten."""
+OVERLAP = timedelta(days=1)
+"""For so long after a rotation, messages are signed with the secret before it too."""
 GONE = 410
 SUCCESSES = range(200, 300)
 
@@ -50,6 +52,8 @@ class Subscription:
     Attributes:
         replay: grows when everything is asked for again.
         key_id: names the signing key that the secret was made from.
+        secret: number of its secret; grows as it is rotated.
+        rotated_at: when it was rotated last.
     """
 
     id: str
@@ -58,10 +62,21 @@ class Subscription:
     created_by: str
     key_id: str
     replay: int = 0
+    secret: int = 0
+    rotated_at: datetime | None = None
 
     def again(self) -> Self:
         """Return it with everything asked for again."""
         return replace(self, replay=self.replay + 1)
+
+    def rotated(self, now: datetime) -> Self:
+        """Return it with another secret; the one before is good for `OVERLAP` longer."""
+        return replace(self, secret=self.secret + 1, rotated_at=now)
+
+    def secrets(self, now: datetime) -> tuple[int, ...]:
+        """Return the numbers of the secrets to sign with, the newest first."""
+        both = self.rotated_at is not None and now < self.rotated_at + OVERLAP
+        return (self.secret, self.secret - 1) if both else (self.secret,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +153,7 @@ class Progress:
         failing_since: when the first attempt after the last success failed.
         retry_at: no scheduled attempt before.
         not_before: no attempt at all before, as the receiver asked by Retry-After.
+        position: how far the service's source of news has been gone through for it, if that is a log.
         log: newest last.
     """
 
@@ -148,16 +164,25 @@ class Progress:
     retry_at: datetime | None = None
     not_before: datetime | None = None
     deliveries: dict[str, Delivery] = field(default_factory=dict)
+    position: dict[str, int] = field(default_factory=dict)
     log: tuple[LogEntry, ...] = ()
 
     def offer(
-        self, messages: Iterable[Message], replay: int, now: datetime, remains: Remains = only_its_id
+        self,
+        messages: Iterable[Message],
+        replay: int,
+        now: datetime,
+        remains: Remains = only_its_id,
+        position: Mapping[str, int] | None = None,
     ) -> Progress:
         """Take the newest messages of every subject; those that are new become due at once.
 
-        Of more than a record has room for, the newest are taken now and the others once there is room.
+        Of more than a record has room for, the newest are taken now and the others once they are offered again:
+        whoever gives a position offers no more than there is `room` for.
         """
         after = self if replay == self.replay else self._again(replay)
+        if position is not None and position != self.position:
+            after = replace(after, revision=self.revision + 1, position=dict(position))
         fresh = [message for message in messages if not after.has(message)]
         taken = _fitting(after.deliveries, fresh)
         if not taken:
@@ -170,6 +195,11 @@ class Progress:
                 log = _logged(log, LogEntry(known.message.id, known.message.type, now, Outcome.SUPERSEDED))
             deliveries[message.subject] = Delivery(message, order + number)
         return replace(after, revision=self.revision + 1, deliveries=deliveries, log=log, retry_at=None)
+
+    @property
+    def room(self) -> int:
+        """Return how many bytes more may wait, as `size_of` counts them."""
+        return WAITING_BYTES - sum(size_of(d.message) for d in self.deliveries.values() if not d.done)
 
     def has(self, message: Message) -> bool:
         """Say whether a message is the newest of its subject already."""
@@ -219,9 +249,9 @@ class Progress:
         )
 
 
-def _size(delivery: Delivery) -> int:
-    """Return about how many bytes a delivery takes in a record, where quotes and backslashes take two."""
-    body = delivery.message.body
+def size_of(message: Message) -> int:
+    """Return about how many bytes a message takes in a record, where quotes and backslashes take two."""
+    body = message.body
     return OVERHEAD_BYTES + len(body.encode()) + body.count('"') + body.count("\\")
 
 
@@ -229,10 +259,10 @@ def _fitting(deliveries: dict[str, Delivery], fresh: list[Message]) -> list[Mess
     """Return the last of the fresh messages that a record has room for, beside what waits already."""
     replaced = {message.subject for message in fresh}
     waiting = [d for subject, d in deliveries.items() if not d.done and subject not in replaced]
-    room = WAITING_BYTES - sum(map(_size, waiting))
+    room = WAITING_BYTES - sum(size_of(d.message) for d in waiting)
     taken: list[Message] = []
     for message in reversed(fresh):
-        room -= _size(Delivery(message, 0))
+        room -= size_of(message)
         if room < 0 and (taken or waiting):
             break
         taken.append(message)
@@ -241,7 +271,7 @@ def _fitting(deliveries: dict[str, Delivery], fresh: list[Message]) -> list[Mess
 
 def _slim(deliveries: dict[str, Delivery], taken: list[Message], remains: Remains) -> dict[str, Delivery]:
     """Forget of what was sent all but what remains of it, where a record would grow too long."""
-    size = sum(map(_size, deliveries.values())) + sum(_size(Delivery(message, 0)) for message in taken)
+    size = sum(size_of(d.message) for d in deliveries.values()) + sum(map(size_of, taken))
     if size <= RECORD_BYTES:
         return dict(deliveries)
     slim = {}

@@ -115,7 +115,7 @@ def collect_seldom() -> None:
     gc.set_threshold(COLLECT_EVERY)
 
 
-def _give_back() -> None:
+def give_back() -> None:
     """Return to the system what reading and compiling modules has left free: an eighth of a service's memory."""
     with contextlib.suppress(OSError, AttributeError):  # a C library without it
         ctypes.CDLL(None).malloc_trim(0)
@@ -128,7 +128,7 @@ def run_service(main: Callable[[], Coroutine[Any, Any, int]]) -> NoReturn:
     at the end hold the process for three seconds at most.
     """
     collect_seldom()
-    _give_back()
+    give_back()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         code = runner.run(_guarded(main))
         timer = threading.Timer(CLOSE_DEADLINE_S, os._exit, (code,))

@@ -1,6 +1,6 @@
 """Asks inventory-api for what the console shows of it: bounded, optional, and the service's work without it.
 
-httpcore, as the webhooks use it: one more client would be one more thing to keep.
+httpcore2, as the webhooks use it: one more client would be one more thing to keep.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Self, TypeVar
 
-import httpcore
+import httpcore2
 from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 
 from flag_service.domain.inventory import Backlog, Figures, Inventory
@@ -74,12 +74,12 @@ class InventoryReader:
         """Ask for ever."""
         if not self._url:
             await asyncio.Event().wait()
-        async with httpcore.AsyncConnectionPool(max_connections=1) as pool:
+        async with httpcore2.AsyncConnectionPool(max_connections=1) as pool:
             while True:
                 await self.look(pool)
                 await self._clock.sleep(INTERVAL_S)
 
-    async def look(self, pool: httpcore.AsyncConnectionPool) -> None:
+    async def look(self, pool: httpcore2.AsyncConnectionPool) -> None:
         """Ask once. What cannot be had keeps its last value."""
         problem = None
         try:
@@ -96,7 +96,7 @@ class InventoryReader:
     def _now(self) -> datetime:
         return self._clock.now()
 
-    async def _ask(self, pool: httpcore.AsyncConnectionPool, path: str, model: type[T]) -> T:
+    async def _ask(self, pool: httpcore2.AsyncConnectionPool, path: str, model: type[T]) -> T:
         try:
             async with (
                 asyncio.timeout(TIMEOUT_S),
@@ -106,9 +106,9 @@ class InventoryReader:
         except TimeoutError as error:
             raise _NotToldError(f"no answer within {TIMEOUT_S:g} s") from error
         except (
-            httpcore.NetworkError,
-            httpcore.ProtocolError,
-            httpcore.UnsupportedProtocol,
+            httpcore2.NetworkError,
+            httpcore2.ProtocolError,
+            httpcore2.UnsupportedProtocol,
             OSError,
         ) as error:
             raise _NotToldError("inventory-api cannot be reached") from error
@@ -120,7 +120,7 @@ class InventoryReader:
             raise _NotToldError(f"inventory-api answers something else for {path}") from error
 
 
-async def _bounded(answer: httpcore.Response) -> bytes:
+async def _bounded(answer: httpcore2.Response) -> bytes:
     body = bytearray()
     async for piece in answer.aiter_stream():
         body += piece

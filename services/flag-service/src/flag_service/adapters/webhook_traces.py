@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from flag_service.domain.subscription import Topical
 from resilience_contracts import Topic
 from resilience_delivery import Answer, Message, Sender
@@ -32,11 +34,11 @@ class TracedDeliveries:
 
         return noted
 
-    async def send(self, url: str, secret: str, message: Message) -> Answer:
+    async def send(self, url: str, secrets: Sequence[str], message: Message) -> Answer:
         """Try once, in a span of its own; never raises."""
         cause = self._causes.get(message.subject)
         with self._tracing.span("deliver webhook", SpanKind.CLIENT, parent=cause, webhook__id=message.id):
-            return await self._sender.send(url, secret, message)
+            return await self._sender.send(url, secrets, message)
 
     def _note(self, subject: str, record: Record) -> None:
         cause = current_traceparent() or traceparent_of(record.headers)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from random import Random
 
 import structlog
@@ -56,6 +56,8 @@ class ReplicaReader:
         on_rebuild: told to forget what was applied, before everything is read again.
         on_bad: told of messages that `apply` refused; usually `DeadLetters.for_stage(...)`.
         since_s: begin with the records of the last seconds, instead of with the oldest.
+        on_begin: with `since_s`, told the offsets at which partitions begin, by `topic/partition`, before any record
+            of them is applied.
 
     Attributes:
         rebuilds: how often everything was read again.
@@ -75,6 +77,7 @@ class ReplicaReader:
         random: Random | None = None,
         check_s: float = CHECK_S,
         since_s: float | None = None,
+        on_begin: Callable[[Mapping[str, int]], None] | None = None,
     ) -> None:
         self._kafka = KafkaAccess.of(kafka)
         self._topics = tuple(topics)
@@ -84,6 +87,7 @@ class ReplicaReader:
         self._random = random or Random()  # noqa: S311 - spreads retries, guards nothing
         self._check_s = check_s
         self._since_s = since_s
+        self._on_begin = on_begin or (lambda _: None)
         self._intake = Intake(apply, on_bad, self._clock)
         self._next: dict[TopicPartition, int] = {}
         self._targets: dict[TopicPartition, int] = {}
@@ -238,7 +242,10 @@ class ReplicaReader:
         found = await consumer.offsets_for_times(dict.fromkeys(fresh, since_ms))
         for partition in fresh:
             recent = found.get(partition)
-            consumer.seek(partition, recent.offset if recent else ends[partition])
+            # Noted, so that a new connection goes on here although nothing has been read yet.
+            self._next[partition] = recent.offset if recent else ends[partition]
+            consumer.seek(partition, self._next[partition])
+        self._on_begin({f"{at.topic}/{at.partition}": self._next[at] for at in fresh})
         return True
 
     async def _check_ends(self, consumer: AIOKafkaConsumer) -> None:
