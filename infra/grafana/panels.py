@@ -177,14 +177,19 @@ SERVICES = Dashboard(
         Panel(
             "Event streams",
             {
-                "open": "sum(flag_stream_clients)",
-                "dropped in an hour": "sum(increase(flag_stream_clients_dropped_total[1h]))",
+                "levels": "sum(flag_stream_clients)",
+                "stock": "sum(inventory_stream_clients)",
+                "dropped in an hour": "sum(increase(flag_stream_clients_dropped_total[1h]))"
+                " + sum(increase(inventory_stream_clients_dropped_total[1h]))",
             },
-            "Clients of flag-service.",
+            "Clients of flag-service and of inventory-api.",
         ),
         Panel(
             "Webhooks",
-            {"{{outcome}}": "sum by (outcome) (rate(flag_webhook_attempts_total[5m]))"},
+            {
+                "levels {{outcome}}": "sum by (outcome) (rate(flag_webhook_attempts_total[5m]))",
+                "stock {{outcome}}": "sum by (outcome) (rate(inventory_webhook_attempts_total[5m]))",
+            },
             "Deliveries tried, by outcome.",
             unit="reqps",
         ),

@@ -13,7 +13,7 @@ from resilience_contracts import Topic, dead_letter_topic
 from tests.cli.command import until
 
 NAMES = {str(topic) for topic in Topic}
-STATE_TOPICS = (Topic.LEVELS, Topic.HOLDS, Topic.WEBHOOKS, Topic.ENGINE_STATE)
+STATE_TOPICS = (Topic.LEVELS, Topic.HOLDS, Topic.WEBHOOKS, Topic.ENGINE_STATE, Topic.STOCK_WEBHOOKS)
 
 
 def test_every_topic_is_declared_and_no_other() -> None:

@@ -56,7 +56,11 @@ def test_every_public_topic_is_described() -> None:
     described = {channel["address"] for channel in ASYNCAPI["channels"].values()}
 
     assert described == {str(event.topic) for event in EVENTS}
-    assert {str(topic) for topic in Topic} - described == {Topic.ENGINE_STATE, Topic.WEBHOOKS}
+    assert {str(topic) for topic in Topic} - described == {
+        Topic.ENGINE_STATE,
+        Topic.WEBHOOKS,
+        Topic.STOCK_WEBHOOKS,
+    }
 
 
 @pytest.mark.parametrize("event", EXAMPLES.values(), ids=EXAMPLES)

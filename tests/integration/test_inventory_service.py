@@ -5,18 +5,27 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
+from standardwebhooks import Webhook
 
 from resilience_contracts import Because, FeatureState, HealthObserved, Level, Topic, decode, encode
 from resilience_runtime import KafkaPublisher, Message, ReplicaReader
+from resilience_runtime.ending import end
+from tests.bench.inventory_replicas import Replica
 from tests.contracts.states import level_state
+from tests.delivery.receiver import Receiver, receiving
 from tests.fixtures.stack import RunningStack, running_stack
+from tests.flag_service.running import Stream
+from tests.flag_service.running import until as until_async
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -76,7 +85,8 @@ def sku(api: httpx.Client) -> str:
     """A SKU with ten at the shop."""
     name = f"SKU-{uuid.uuid4().hex[:12]}"
     until(lambda: post(api, "/v1/locations", {"code": "shop", "name": "Shop"}).status_code in {201, 409})
-    assert post(api, "/v1/skus", {"sku": name, "name": "Tee"}).status_code == 201
+    # A busy machine may refuse it.
+    until(lambda: post(api, "/v1/skus", {"sku": name, "name": "Tee", "reorder_point": 5}).status_code == 201)
     assert adjust(api, name, 10).status_code == 201
     return name
 
@@ -411,6 +421,100 @@ def test_secrets_stay_inside(api: httpx.Client, sku: str, stack: RunningStack) -
 
     assert answers[1].json()["code"] == "dependency_unavailable"
     assert not any(password in answer.text or "Traceback" in answer.text for answer in answers)
+
+
+@dataclass
+class Ear:
+    """A client of the event stream that can be cut off; it goes on by the id of the last event that it has."""
+
+    seen: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    last_id: str | None = None
+
+    def edges(self, sku: str) -> list[tuple[str, int]]:
+        return [(kind, data["version"]) for kind, data in self.of(sku) if kind != "availability"]
+
+    def of(self, sku: str) -> list[tuple[str, dict[str, Any]]]:
+        return [(kind, data) for kind, data in self.seen if data.get("sku") == sku]
+
+    @asynccontextmanager
+    async def listening(self, url: str) -> AsyncIterator[None]:
+        headers = {"Last-Event-ID": self.last_id} if self.last_id else {}
+        async with (
+            httpx.AsyncClient(base_url=url, timeout=30, trust_env=False, headers=headers) as client,
+            client.stream("GET", "/v1/stream") as answer,
+        ):
+            stream = Stream(answer.aiter_lines())
+            assert await stream.next() == ("open", {"resumed": bool(headers), "missed": False})
+            self.last_id = stream.last_id
+            hearing = asyncio.create_task(self._hear(stream))
+            try:
+                yield
+            finally:
+                await end(hearing)
+
+    async def _hear(self, stream: Stream) -> None:
+        while True:
+            self.seen.append(await stream.next("low", "back", "availability"))
+            self.last_id = stream.last_id
+
+
+def test_stock_is_told_once_by_stream_and_webhook_in_spite_of_a_kill_and_without_postgresql(
+    stack: RunningStack, api: httpx.Client, sku: str
+) -> None:
+    key = stack.root / "signing.key"
+    key.write_text("k" * 40)
+    env = {"SIGNING_KEY_FILE": str(key), "WEBHOOK_ALLOWED_NETWORKS": '["127.0.0.0/8"]'}
+    stack.restart("inventory-api", **env)
+    set_level(stack, api, Level.OPTIMAL)
+    second, ear = Replica(stack, 2, env), Ear()
+    second.start()
+    try:
+        asyncio.run(told(stack, api, sku, second, ear))
+    finally:
+        second.kill()
+
+
+async def told(stack: RunningStack, api: httpx.Client, sku: str, second: Replica, ear: Ear) -> None:
+    def swing() -> None:
+        assert adjust(api, sku, -10).status_code == 201
+        assert adjust(api, sku, 10).status_code == 201
+
+    async with receiving() as receiver:
+        asked, admin = {"url": receiver.url, "skus": [sku]}, {"X-API-Key": stack.operator_key()}
+        made = (await asyncio.to_thread(api.post, "/v1/webhooks", json=asked, headers=admin)).json()
+        async with ear.listening(second.url):
+            await asyncio.to_thread(swing)
+            await until_async(lambda: len(ear.edges(sku)) == 2)
+            await asyncio.to_thread(swing)
+            await until_async(lambda: len(ear.edges(sku)) >= 3)
+            second.kill()
+        await asyncio.to_thread(swing)
+        async with ear.listening(stack.url("inventory-api")):
+            await asyncio.to_thread(swing)
+            await until_async(lambda: len(ear.edges(sku)) == 8)
+            await until_async(lambda: newest(receiver) == ear.edges(sku)[-1][1])
+        await asyncio.to_thread(stack.stop, "postgresql")
+        without = await asyncio.to_thread(api.post, "/v1/webhooks", json=asked, headers=admin)
+        ended = await asyncio.to_thread(api.delete, f"/v1/webhooks/{without.json()['id']}", headers=admin)
+
+    edges = ear.edges(sku)
+    assert [kind for kind, _ in edges] == ["low", "back"] * 4
+    assert [version for _, version in edges] == sorted({version for _, version in edges})
+    sequences = [data["sequence"] for kind, data in ear.of(sku) if kind == "availability"]
+    assert sequences == sorted(set(sequences))
+    assert ear.of(sku)[-1][1]["available"] == 10
+    content: dict[str, bytes] = {}
+    for request in receiver.requests:
+        Webhook(made["secret"]).verify(request.body, request.headers)
+        assert content.setdefault(request.headers["webhook-id"], request.body) == request.body
+    assert len(content) == len(receiver.requests)
+    assert (without.status_code, ended.status_code) == (201, 204)
+
+
+def newest(receiver: Receiver) -> int:
+    """Return the version of the newest edge that was received."""
+    told = [request.event["data"].get("version", 0) for request in receiver.requests]
+    return max(told, default=0)
 
 
 def test_a_process_stays_small(stack: RunningStack, api: httpx.Client, sku: str) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import jsonschema
 import pytest
 
+from inventory_api.http.app import open_live
 from inventory_api.http.document import EXAMPLES
+from inventory_api.http.live import Live
 from tests.inventory_api.test_http import Bench
 
 BODILESS = ("/ship", "/cancel")
@@ -17,7 +19,9 @@ PROBLEM = "application/problem+json"
 
 @pytest.fixture(scope="module")
 def document() -> dict[str, Any]:
-    return Bench().app.openapi()
+    app = Bench().app
+    open_live(app, cast("Live", None))
+    return app.openapi()
 
 
 def operations(document: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:

@@ -57,7 +57,7 @@ class Bench:
         self.clock = ManualClock(jump=True)
         self.store, self.bus = MemoryStore(self.clock), MemoryBus(clock=self.clock)
         self.view, self.model = View(default_policy()), Mute()
-        switches = Switches(self.view, "default", self.clock, Random(1))
+        switches = self.switches = Switches(self.view, "default", self.clock, Random(1))
         stock = StockReader(self.store, Shared(), switches, self.clock, AGES)
         services = Services(
             store=self.store,
@@ -72,13 +72,18 @@ class Bench:
         )
         self.schema_tried = True
         self.observed: list[tuple[str, str, int]] = []
+        self.took_s: list[float] = []
         self.startup = Startup(self.clock, 10, lambda: self.schema_tried)
         self.app = build(
             services,
             self.startup.check,
             self.startup.check,
-            lambda method, route, status, _: self.observed.append((method, route, status)),
+            self.observe,
         )
+
+    def observe(self, method: str, route: str, status: int, took_s: float) -> None:
+        self.observed.append((method, route, status))
+        self.took_s.append(took_s)
 
     def set_level(self, level: Level) -> None:
         self.view.apply_level(level_state(level, (7, 42), self.clock.now()))

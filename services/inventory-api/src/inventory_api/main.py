@@ -30,16 +30,18 @@ from inventory_api.application.stock_reader import Ages, StockReader
 from inventory_api.application.switches import Switches
 from inventory_api.domain.quota import Quota
 from inventory_api.http.access import Door
-from inventory_api.http.app import LONG_BODIES, build, open_office
+from inventory_api.http.app import LONG_BODIES, build, open_live, open_office
 from inventory_api.http.doors import guards, shown_to
 from inventory_api.http.move_rendering import applied_answer
 from inventory_api.http.overload import Entrance, Lanes
 from inventory_api.http.services import Services
+from inventory_api.live import build_live, kafka_sources
 from inventory_api.office import build_office
 from inventory_api.outside import Outside, build_outside, refused_by_content, watch_return
 from inventory_api.readiness import Startup
 from inventory_api.settings import Settings
 from resilience_contracts import Encoded, Policy, PolicyError, Topic, View, default_policy, parse_policy
+from resilience_delivery import serve_streams
 from resilience_guards import CircuitBreaker
 from resilience_runtime import (
     Backoff,
@@ -132,8 +134,14 @@ async def inventory(settings: Settings, policy: Policy, tracing: Tracing) -> int
         entrance = Entrance(lanes, services.switches.header, observe, shown_to(origins), rng)
         office = build_office(settings, services, outside.database, outside.images, outside.writer)
         open_office(app, office)
+        refused = kafka.letters.for_stage("apply")
+        sources = kafka_sources(settings, publisher, refused, clock, rng)
+        live = build_live(settings, services.switches, sources, clock, rng)
+        open_live(app, live.live)
+        rows.watch_live(metrics, live)
+        serving = serve(tracing.served(app), settings.host, settings.port, entrance=entrance)
         return await run(
-            serve(tracing.served(app), settings.host, settings.port, entrance=entrance),
+            serve_streams(live.streams, serving),
             serve_metrics(metrics, settings.host, settings.metrics_port),
             schema.prepare(),
             kafka.levels.run(),
@@ -151,6 +159,7 @@ async def inventory(settings: Settings, policy: Policy, tracing: Tracing) -> int
             office.exports.run(),
             SharedQuota(door.quota, outside.redis, breakers["redis"], clock).run(),
             *(task.run() for task in watch_return(outside, breakers, clock)),
+            *(task() for task in live.tasks),
         )
 
 

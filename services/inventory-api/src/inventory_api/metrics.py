@@ -15,6 +15,7 @@ from inventory_api.http.access import Door
 from inventory_api.http.measure import Observe
 from inventory_api.http.overload import Lanes
 from inventory_api.http.services import Services
+from inventory_api.live import LivePart
 from resilience_guards import State
 from resilience_runtime import Kind, Metric, Metrics, PublishQueue
 
@@ -99,6 +100,19 @@ LIMIT = Metric(
 )
 UNDER_WAY = Metric("inventory_requests_under_way", Kind.GAUGE, "Requests that count towards it.", ("lane",))
 SCHEMA_READY = Metric("inventory_schema_ready", Kind.GAUGE, "Whether the database's schema is up to date.")
+STREAMS = Metric("inventory_stream_clients", Kind.GAUGE, "Event streams of stock that are open.")
+STREAMS_DROPPED = Metric(
+    "inventory_stream_clients_dropped_total", Kind.COUNTER, "Clients of streams dropped as too slow."
+)
+WEBHOOK_ATTEMPTS = Metric(
+    "inventory_webhook_attempts_total", Kind.COUNTER, "Deliveries of webhooks tried here.", ("outcome",)
+)
+WEBHOOKS_FAILING = Metric(
+    "inventory_webhooks_failing",
+    Kind.GAUGE,
+    "Subscriptions whose last delivery failed, or that were given up.",
+)
+COURIER = Metric("inventory_delivers_webhooks", Kind.GAUGE, "1 on the replica that delivers webhooks.")
 
 METRICS = (
     REQUESTS,
@@ -121,6 +135,11 @@ METRICS = (
     LIMIT,
     UNDER_WAY,
     SCHEMA_READY,
+    STREAMS,
+    STREAMS_DROPPED,
+    WEBHOOK_ATTEMPTS,
+    WEBHOOKS_FAILING,
+    COURIER,
 )
 
 
@@ -142,6 +161,15 @@ def watch_door(metrics: Metrics, door: Door, lanes: Lanes) -> None:
     metrics.watch(SHED, lambda: {(each.name.lower(),): number for each, number in lanes.shed.items()})
     metrics.watch(LIMIT, lambda: {(name,): each.limit for name, each in limiters.items()})
     metrics.watch(UNDER_WAY, lambda: {(name,): each.in_flight for name, each in limiters.items()})
+
+
+def watch_live(metrics: Metrics, part: LivePart) -> None:
+    """Let it be read how many listen, and how deliveries fare."""
+    metrics.watch(STREAMS, lambda: float(part.streams.clients))
+    metrics.watch(STREAMS_DROPPED, lambda: float(part.streams.dropped))
+    metrics.watch(WEBHOOK_ATTEMPTS, lambda: {(how,): float(n) for how, n in part.courier.attempts.items()})
+    metrics.watch(WEBHOOKS_FAILING, lambda: float(part.subscriptions.failing))
+    metrics.watch(COURIER, lambda: float(part.lease.held))
 
 
 def watch(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated
 
@@ -59,6 +60,18 @@ class Settings(HttpSettings, KafkaSettings, LogSettings, RuntimeSettings):
         ge=0,
         le=300,
         description="ready even if no level was heard by then: features as `unknown`",
+    )
+
+    stream_clients: int = Field(
+        default=1_000, ge=1, le=100_000, description="most event streams open at once"
+    )
+    signing_key_file: Path | None = Field(
+        default=None,
+        description="what secrets of webhooks are made from, the same for all replicas; one alone makes its own",
+    )
+    webhook_allowed_networks: tuple[IPv4Network | IPv6Network, ...] = Field(
+        default=(),
+        description="private networks that webhooks may go to, there without TLS too, as a JSON list",
     )
 
     s3_endpoint_url: str | None = None

@@ -19,6 +19,7 @@ class Topic(StrEnum):
     STOCK = "inventory.stock.v1"
     CHANGES = "inventory.changes.v1"
     WRITES = "inventory.writes.v1"
+    STOCK_WEBHOOKS = "inventory.webhooks.v1"
 
 
 def dead_letter_topic(topic: str) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from inventory_api.application.errors import UnavailableError
 from resilience_guards import Bulkhead, BulkheadFull, CallNotPermitted, CircuitBreaker, Retry, RetryBudget
+from resilience_runtime.lifecycle import give_back
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -125,12 +126,14 @@ class OpenAIWriter:
     def _connect(self) -> AsyncOpenAI:
         from openai import AsyncOpenAI  # noqa: PLC0415 - 40 MB that a replica without questions never needs
 
-        return AsyncOpenAI(
+        client = AsyncOpenAI(
             api_key=self._model.api_key,
             base_url=self._model.base_url,
             max_retries=0,
             timeout=self._deadline_s,
         )
+        give_back()
+        return client
 
 
 def _is_passing(error: Exception) -> bool:

@@ -33,6 +33,10 @@ class Switches:
         """Return the state of every feature."""
         return self.view.features(self.scope, self._clock.now())
 
+    def named(self, feature: str) -> FeatureView:
+        """Return the state of a feature."""
+        return self.view.feature(self.scope, feature, self._clock.now())
+
     def feature(self, action: Action) -> FeatureView:
         """Return the state of the feature that guards an action."""
         return self.view.feature(self.scope, GATES[action].feature, self._clock.now())

@@ -161,6 +161,18 @@ class VersionMismatchError(InventoryError):
     code = "version_mismatch"
 
 
+class UnknownWebhookError(InventoryError):
+    """No such subscription."""
+
+    code = "webhook_not_found"
+
+
+class TooManyWebhooksError(InventoryError):
+    """There are as many subscriptions as there may be."""
+
+    code = "too_many_webhooks"
+
+
 class BatchRefusedError(InventoryError):
     """A row cannot be applied, so none was."""
 

@@ -42,10 +42,13 @@ _CHANGE = Traffic(Importance.CHANGE, Lane.WRITE)
 _LIST = Traffic(Importance.LIST, Lane.READ)
 _IMAGE = Traffic(Importance.LIST, None)
 _OFFICE = Traffic(Importance.OFFICE, Lane.OFFICE)
+_STREAM = Traffic(Importance.LIST, None)
+_SUBSCRIBE = Traffic(Importance.CHANGE, None)
 
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 _LOOKS = ("/v1/stock/", "/v1/availability:batch", "/v1/system/")
 _HOLDS = "/v1/reservations"
+_LIVE = ("/v1/stream", "/v1/webhooks")
 _OFFICES = (
     "/v1/imports",
     "/v1/exports",
@@ -63,12 +66,13 @@ def traffic_of(method: str, path: str) -> Traffic:
     reads = method in _READING
     if path.startswith(_LOOKS) and (reads or method == "POST"):
         return _LOOK
+    if ends_a_hold(method, path):
+        return _SETTLE
     if path.startswith(_HOLDS):
-        if reads:
-            return _SEE_HOLD
-        return _SETTLE if ends_a_hold(method, path) else _HOLD
+        return _SEE_HOLD if reads else _HOLD
     if path.startswith(_OFFICES):
         return _OFFICE
-    if not reads:
-        return _CHANGE
-    return _IMAGE if path.endswith("/image") else _LIST
+    if path.startswith(_LIVE):
+        return _STREAM if reads else _SUBSCRIBE
+    listed = _IMAGE if path.endswith("/image") else _LIST
+    return listed if reads else _CHANGE

@@ -22,14 +22,17 @@ from . import (
     media,
     reservations,
     stock,
+    stream,
     system,
     thresholds,
     transfers,
+    webhooks,
 )
 from .back_office import BackOffice
 from .document import describe
 from .errors import handle_errors
 from .level_header import LevelHeader
+from .live import Live
 from .measure import Measure, Observe
 from .office_errors import handle_office_errors
 from .services import Services
@@ -56,6 +59,7 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
     503: {**_PROBLEM, "description": "refused for now: which feature, why, since when, and Retry-After"},
 }
 ROUTERS = (catalogue, stock, thresholds, reservations, adjustments, counts, transfers, media, system)
+LIVE_ROUTERS = (stream, webhooks)
 OFFICE_ROUTERS = (imports, exports, listing, insight)
 IMPORT_BYTES_MOST = 64 * 1024 * 1024
 LONG_BODIES = {"/v1/imports": IMPORT_BYTES_MOST}
@@ -95,4 +99,11 @@ def open_office(app: FastAPI, office: BackOffice) -> None:
     app.state.office = office
     handle_office_errors(app)
     for module in OFFICE_ROUTERS:
+        app.include_router(module.router, responses=_RESPONSES)
+
+
+def open_live(app: FastAPI, live: Live) -> None:
+    """Add the event stream and the routes of webhooks."""
+    app.state.live = live
+    for module in LIVE_ROUTERS:
         app.include_router(module.router, responses=_RESPONSES)

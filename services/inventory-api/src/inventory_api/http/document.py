@@ -56,6 +56,11 @@ EXAMPLES: dict[tuple[str, str], Json] = {
     ("put", "/v1/stock/{sku}/locations/{location}"): {"safety_stock": 5, "reorder_point": 20},
     ("post", "/v1/assistant"): {"question": "What is running low?", "skus": ["TEE-BLACK-M"]},
     ("post", "/v1/exports"): {"location": "central"},
+    ("post", "/v1/webhooks"): {
+        "url": "https://shop.example/hooks",
+        "kinds": ["low", "back"],
+        "locations": ["central"],
+    },
 }
 """A body that the route takes, by method and path."""
 ACCEPTED = "202"

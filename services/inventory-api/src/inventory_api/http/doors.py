@@ -14,7 +14,7 @@ from .at_hand import StockAtHand
 from .overload import InLane, Lanes
 
 PREFLIGHT_S = 600
-_SENT = ["Content-Type", "X-API-Key", "Idempotency-Key", "If-Match", "If-None-Match"]
+_SENT = ["Content-Type", "X-API-Key", "Idempotency-Key", "If-Match", "If-None-Match", "Last-Event-ID"]
 _SHOWN = [
     "ETag",
     "Location",

@@ -42,6 +42,8 @@ _STATUS = {
     "not_in_transit": (409, "Not in transit"),
     "not_sold": (409, "Not sold"),
     "version_mismatch": (412, "Version mismatch"),
+    "webhook_not_found": (404, "Webhook not found"),
+    "too_many_webhooks": (409, "Too many webhooks"),
     "batch_refused": (409, "Batch refused"),
     "idempotency_key_reused": (422, "Idempotency-Key reused"),
     "idempotency_key_in_flight": (409, "Request in flight"),

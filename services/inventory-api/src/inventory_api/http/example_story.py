@@ -29,6 +29,19 @@ _REFUSED: Mapping[int, tuple[str, str]] = {
     503: ("feature_disabled", "Feature disabled"),
 }
 
+_LOW = "retail.inventory.stock.low.v1"
+_SUBSCRIBED: Json = {
+    "id": "wh_6f1c7f9e2f7b4a539f0e0c7d1b8f3a11",
+    "url": "https://shop.example/hooks",
+    "kinds": ["low", "back"],
+    "skus": [],
+    "locations": ["central"],
+    "created_by": "storefront",
+    "rotated_at": None,
+    "condition": "active",
+    "kept": None,
+    "signed_here": True,
+}
 OF_SCHEMA: Mapping[str, Json] = {
     "SkuOut": {"attributes": {"colour": "black"}, "backorder_limit": 0},
     "LocationOut": {"name": "Central warehouse"},
@@ -42,6 +55,19 @@ OF_SCHEMA: Mapping[str, Json] = {
     "BatchOut": {"applied": 1, "failed": 0},
     "BatchRowOut": {"code": None, "detail": None},
     "LowStockOut": {"sku": "SOCK-42", "on_hand": 23, "available": 18, "incoming": 0},
+    "WebhookOut": _SUBSCRIBED,
+    "SecretWebhookOut": _SUBSCRIBED | {"secret": "whsec_bWFkZSBmb3IgdGhpcyBvbmUgc3Vic2NyaXB0aW9uISE="},
+    "PendingOut": {
+        "message_id": "msg_0b9c1f0f7d0e4a5e8a52b0f1f4c9d3aa",
+        "type": _LOW,
+        "subject": "edge:SOCK-42/central",
+    },
+    "AttemptOut": {
+        "message_id": "msg_4f1f6f6f1c3b4c22a6a80a2f8f0d6b11",
+        "type": _LOW,
+        "status": 503,
+        "detail": "",
+    },
     "AssistantOut": {
         "answer": "T-shirt, black, M: 113 available. Nothing is running low.",
         "source": "rules",
