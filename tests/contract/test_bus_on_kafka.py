@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
+from collections.abc import Mapping
+from datetime import UTC, datetime
 
 import aiokafka.producer.message_accumulator as accumulator
 import pytest
@@ -12,7 +14,14 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 from aiokafka.structs import OffsetAndTimestamp
 
-from resilience_runtime import KafkaPublisher, PublishError, PublishRejectedError, ReplicaReader
+from resilience_runtime import (
+    KafkaPublisher,
+    ManualClock,
+    Message,
+    PublishError,
+    PublishRejectedError,
+    ReplicaReader,
+)
 from resilience_runtime.kafka import TopicSpec, apply_topics, check_topics
 from resilience_runtime.kafka.admin import TopicsError
 from tests.runtime.waiting import running, until
@@ -130,16 +139,44 @@ async def test_a_reader_of_what_is_recent_leaves_out_what_is_older(kafka_bootstr
         await producer.send_and_wait(topic, b"old", b"key", timestamp_ms=old_ms)
         await producer.send_and_wait(topic, b"recent", b"key")
     seen: list[bytes | None] = []
-    reader = ReplicaReader(kafka_bootstrap, (topic,), lambda m: seen.append(m.value), since_s=900)
+    begun: list[Mapping[str, int]] = []
+
+    def taken(message: Message) -> None:
+        assert begun
+        seen.append(message.value)
+
+    reader = ReplicaReader(kafka_bootstrap, (topic,), taken, since_s=900, on_begin=begun.append)
     nothing_yet = ReplicaReader(kafka_bootstrap, (topic,), lambda m: seen.append(m.value), since_s=0)
 
     async with running(reader.run()), running(nothing_yet.run()):
         await asyncio.wait_for(reader.wait_caught_up(), 10)
         await asyncio.wait_for(nothing_yet.wait_caught_up(), 10)
         assert seen == [b"recent"]
+        assert begun == [{f"{topic}/0": 1}]
         async with KafkaPublisher(kafka_bootstrap) as publisher:
             await publisher.publish(topic, b"key", b"next")
         await until(lambda: seen == [b"recent", b"next", b"next"])
+
+
+async def test_a_reader_of_what_is_recent_goes_on_where_it_began_though_nothing_came_before_it_was_cut_off(
+    kafka_bootstrap: str, topic: str
+) -> None:
+    await apply_topics(kafka_bootstrap, {topic: TopicSpec(1)})
+    seen: list[bytes | None] = []
+    clock = ManualClock(datetime.now(UTC))
+    reader = ReplicaReader(kafka_bootstrap, (topic,), lambda m: seen.append(m.value), since_s=60, clock=clock)
+    consumer = reader._build()
+    await consumer.start()
+    try:
+        await reader._seek(consumer)
+    finally:
+        await consumer.stop()
+    async with KafkaPublisher(kafka_bootstrap) as publisher:
+        await publisher.publish(topic, b"key", b"meanwhile")
+    await clock.advance(3600)  # what was written is not recent any more
+
+    async with running(reader.run()):
+        await until(lambda: seen == [b"meanwhile"])
 
 
 async def test_a_reader_of_what_is_recent_misses_nothing_that_is_written_while_it_begins(

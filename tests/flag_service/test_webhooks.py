@@ -172,9 +172,10 @@ async def test_webhooks_are_for_keys_that_may_write(
         await replica.client.get(name, headers=headers),
         await replica.client.delete(name, headers=headers),
         await replica.client.post(f"{name}:replay", headers=headers),
+        await replica.client.post(f"{name}:rotate", headers=headers),
     ]
 
-    assert [answer.status_code for answer in answers] == [status] * 5
+    assert [answer.status_code for answer in answers] == [status] * 6
 
 
 @pytest.mark.parametrize(
@@ -243,6 +244,19 @@ async def test_a_replay_sends_the_same_bytes_under_the_same_id_signed_afresh(
     assert first.body == second.body
     assert first.headers["webhook-id"] == second.headers["webhook-id"]
     Webhook(made["secret"]).verify(second.body, second.headers)
+
+
+async def test_after_a_rotation_both_secrets_verify_for_a_day(
+    replica: Replica, bus: MemoryBus, receiver: Receiver
+) -> None:
+    made = await subscribe(replica, receiver)
+    rotated = await replica.client.post(f"/v1/webhooks/{made['id']}:rotate", headers=KEY)
+    await tell(bus, level_changed())
+    await until_told(replica, made["id"])
+
+    assert rotated.json()["secret"] != made["secret"]
+    for secret in (made["secret"], rotated.json()["secret"]):
+        Webhook(secret).verify(receiver.requests[0].body, receiver.requests[0].headers)
 
 
 async def test_a_removed_subscription_is_told_nothing_more(
@@ -472,11 +486,14 @@ async def test_what_is_done_to_a_subscription_is_in_the_audit_chain_without_the_
     made = await subscribe(replica, receiver, scope="default")
     asked = KEY | {"X-Correlation-ID": "ticket-7"}
     await replica.client.post(f"/v1/webhooks/{made['id']}:replay", headers=asked)
+    await replica.client.post(f"/v1/webhooks/{made['id']}:rotate", headers=KEY)
     await replica.client.delete(f"/v1/webhooks/{made['id']}", headers=KEY)
 
     entries = [decode(record.value, record.headers).event for record in bus.records(Topic.AUDIT)]
     audit = [entry for entry in entries if isinstance(entry, AuditRecorded)]
-    assert [entry.action for entry in audit] == ["webhook.create", "webhook.replay", "webhook.delete"]
+    assert [entry.action for entry in audit] == [
+        "webhook.create", "webhook.replay", "webhook.rotate", "webhook.delete"
+    ]  # fmt: skip
     assert {(entry.target, entry.actor, entry.scope) for entry in audit} == {
         (made["id"], "olivia", "default")
     }
@@ -484,11 +501,13 @@ async def test_what_is_done_to_a_subscription_is_in_the_audit_chain_without_the_
     assert audit[0].before is None
     assert audit[0].after == audit[1].before
     assert audit[1].after == audit[2].before
+    assert audit[2].after == audit[3].before
     assert audit[0].after is not None
     assert audit[0].after["endpoint"] == receiver.url.removesuffix("/hooks")
-    assert audit[2].after is None
+    assert audit[3].after is None
+    assert made["secret"] not in str(audit)
     assert not list(log_faults(audit))
-    forged = [audit[0], audit[1].model_copy(update={"actor": "mallory"}), audit[2]]
+    forged = [audit[0], audit[1].model_copy(update={"actor": "mallory"}), *audit[2:]]
     assert list(log_faults(forged))
 
 

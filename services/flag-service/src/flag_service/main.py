@@ -181,7 +181,7 @@ def assemble(settings: Settings, policy: Policy, outside: Outside) -> Service:
     app.include_router(Reads(board, history, documents, hub, clock).router())
     app.include_router(access.router())
     app.include_router(changes.router())
-    registrar = Registrar(subscriptions, trail, settings.resilience_scope)
+    registrar = Registrar(subscriptions, trail, settings.resilience_scope, clock)
     app.include_router(Webhooks(subscriptions, registrar, changes, key.webhook_secret, key.id, kept).router())
     vitals, inventory = Vitals(), InventoryReader.of(settings, clock)
     Console(history, changes, vitals, inventory.last, clock).open(app)

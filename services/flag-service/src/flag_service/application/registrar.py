@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from flag_service.domain.audit import Action, Deed, Values
 from flag_service.domain.subscription import Subscription, Topical
 from resilience_delivery import Subscriptions
+from resilience_runtime.clock import Clock
 
 from .desk import Request
 from .trail import AuditTrail
@@ -14,6 +15,7 @@ from .trail import AuditTrail
 REASONS = {
     Action.WEBHOOK_CREATE: "subscribed over the API",
     Action.WEBHOOK_REPLAY: "asked to send everything again",
+    Action.WEBHOOK_ROTATE: "asked for another secret",
     Action.WEBHOOK_DELETE: "ended over the API",
 }
 
@@ -22,8 +24,9 @@ class Registrar:
     """Changes subscriptions on behalf of a caller."""
 
     def __init__(
-        self, subscriptions: Subscriptions[Subscription], trail: AuditTrail, home_scope: str
+        self, subscriptions: Subscriptions[Subscription], trail: AuditTrail, home_scope: str, clock: Clock
     ) -> None:
+        self._clock = clock
         self._subscriptions = subscriptions
         self._trail = trail
         self._home_scope = home_scope
@@ -51,6 +54,17 @@ class Registrar:
         after = held.again()
         async with self._trail.recorded(self._deed(Action.WEBHOOK_REPLAY, held, request, held, after)):
             await self._subscriptions.store(after)
+
+    async def rotate(self, held: Subscription, request: Request) -> Subscription:
+        """Give a subscription another secret; the one before signs too for a day longer.
+
+        Raises:
+            PublishError: Kafka did not store it in time.
+        """
+        after = held.rotated(self._clock.now())
+        async with self._trail.recorded(self._deed(Action.WEBHOOK_ROTATE, held, request, held, after)):
+            await self._subscriptions.store(after)
+        return after
 
     async def delete(self, held: Subscription, request: Request) -> None:
         """End a subscription.
@@ -87,4 +101,5 @@ def _values(subscription: Subscription | None) -> Values | None:
         "about": ", ".join(sorted(subscription.about)),
         "scope": subscription.scope,
         "replay": subscription.replay,
+        "secret": subscription.secret,
     }

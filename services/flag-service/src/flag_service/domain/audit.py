@@ -27,6 +27,7 @@ class Action(StrEnum):
     WEBHOOK_CREATE = "webhook.create"
     WEBHOOK_DELETE = "webhook.delete"
     WEBHOOK_REPLAY = "webhook.replay"
+    WEBHOOK_ROTATE = "webhook.rotate"
     WEBHOOK_NOT_STORED = "webhook.not_stored"
 
 

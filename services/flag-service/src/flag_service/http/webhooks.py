@@ -116,7 +116,7 @@ class WebhookOut(BaseModel):
 
 
 class NewWebhookOut(WebhookOut):
-    """A new subscription with its secret, which is shown this once."""
+    """A subscription with its new secret, which is shown this once."""
 
     secret: str
 
@@ -134,7 +134,7 @@ class Webhooks:
     subscriptions: Subscriptions[Subscription]
     registrar: Registrar
     changes: Changes
-    secret: Callable[[str], str]
+    secret: Callable[[str, int], str]
     key_id: str
     kept: Kept
 
@@ -146,6 +146,7 @@ class Webhooks:
         router.get("/{name}", response_model=WebhookOut)(self._show)
         router.delete("/{name}", status_code=204)(self._delete)
         router.post("/{name}:replay", status_code=202, response_model=WebhookOut)(self._replay)
+        router.post("/{name}:rotate", response_model=NewWebhookOut)(self._rotate)
         return router
 
     async def _create(
@@ -161,7 +162,7 @@ class Webhooks:
             ) from error
         except PublishError as error:
             raise not_stored() from error
-        return NewWebhookOut(**dict(self._out(made)), secret=self.secret(made.id))
+        return self._told(made)
 
     async def _list(self, x_api_key: ApiKey = None) -> WebhooksOut:
         """Return every subscription."""
@@ -194,6 +195,20 @@ class Webhooks:
         except PublishError as error:
             raise not_stored() from error
         return self._out(self._known(name))
+
+    async def _rotate(
+        self, name: Name, x_api_key: ApiKey = None, x_correlation_id: CorrelationId = None
+    ) -> NewWebhookOut:
+        """Make a new secret; messages are signed with the one before it too for a day."""
+        request = self._request(x_api_key, x_correlation_id)
+        try:
+            return self._told(await self.registrar.rotate(self._known(name), request))
+        except PublishError as error:
+            raise not_stored() from error
+
+    def _told(self, subscription: Subscription) -> NewWebhookOut:
+        secret = self.secret(subscription.id, subscription.secret)
+        return NewWebhookOut(**dict(self._out(subscription)), secret=secret)
 
     def _request(self, key: str | None, correlation_id: str | None) -> Request:
         return Request(self.changes.actor(key), correlation_id or uuid4().hex)
