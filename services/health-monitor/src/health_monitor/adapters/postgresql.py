@@ -27,7 +27,7 @@ class PostgresqlProbe:
     Raises `ValueError` for a malformed address.
 
     Args:
-        dsn: `postgresql://...`; a SQLAlchemy driver suffix is accepted.
+        dsn: `postgresql://...`, with `sslmode` and `sslrootcert` for TLS; a SQLAlchemy driver suffix is accepted.
         deadline_s: bound of each step; the caller bounds the whole.
     """
 
@@ -48,10 +48,10 @@ class PostgresqlProbe:
             await self._query_afresh()
         except asyncpg.PostgresError as error:
             raise _server_said(error) from None
+        except OSError as error:  # before ValueError, which a certificate that is not trusted is too
+            raise _no_answer(error) from None
         except (asyncpg.InterfaceError, asyncpg.InternalClientError, ValueError) as error:
             raise ProbeError(Outcome.PROTOCOL, type(error).__name__) from None
-        except OSError as error:
-            raise _no_answer(error) from None
         else:
             self._kept, kept = kept, None
         finally:
@@ -95,6 +95,10 @@ def _server_said(error: asyncpg.PostgresError) -> ProbeError:
 
 
 def _no_answer(error: OSError) -> ProbeError:
+    if "rejected SSL upgrade" in str(error):
+        return ProbeError(
+            Outcome.PROTOCOL, "no TLS, or not PostgreSQL"
+        )  # asyncpg tells no refusal from nonsense
     # Without an error number it is asyncpg's own: either the connection was lost, or this is no PostgreSQL.
     if type(error) is ConnectionError and error.errno is None and "connection_lost" not in str(error):
         return ProbeError(Outcome.PROTOCOL, "not PostgreSQL")

@@ -45,7 +45,7 @@ class RedisProbe:
     Raises `ValueError` for a malformed address.
 
     Args:
-        url: `redis://...` or `rediss://...`.
+        url: `redis://...`, or `rediss://...` for TLS, with `ssl_ca_certs` for authorities of one's own.
         key: this monitor's own key; what a broken probe leaves there expires.
         deadline_s: bound of each step; the caller bounds the whole.
     """

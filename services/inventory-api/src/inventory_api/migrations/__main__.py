@@ -13,9 +13,8 @@ from importlib import resources
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, NullPool, text
-from sqlalchemy.ext.asyncio import create_async_engine
 
-from inventory_api.adapters.sql.url import to_async
+from inventory_api.adapters.sql.url import engine_on
 
 LOCK = 7_267_001
 """Advisory lock that replicas starting together queue on."""
@@ -33,7 +32,7 @@ def main() -> None:
 
 async def migrate(url: str, revision: str = "head") -> None:
     """Migrate up or down to a revision."""
-    engine = create_async_engine(to_async(url), poolclass=NullPool)
+    engine = engine_on(url, pool={"poolclass": NullPool})
     try:
         async with engine.connect() as connection:
             await connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": LOCK})

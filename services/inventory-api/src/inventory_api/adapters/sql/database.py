@@ -11,13 +11,13 @@ from typing import Any
 import asyncpg
 from sqlalchemy import event, text
 from sqlalchemy.exc import DBAPIError, DisconnectionError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from inventory_api.application.errors import BusyError, RowInDemandError, UnavailableError
 from resilience_guards import CallNotPermitted, CircuitBreaker
 
 from .session import Session, watched
-from .url import to_async
+from .url import engine_on
 
 DEPENDENCY = "postgresql"
 SCHEMA_RETRY_S = 1.0
@@ -50,19 +50,19 @@ class Limits:
 def connect(url: str, limits: Limits, application: str) -> AsyncEngine:
     """Prepare a pool; nothing is connected before it is used."""
     deadline_ms = round(limits.deadline_s * 1000)
-    engine = create_async_engine(
-        to_async(url),
-        pool_size=limits.writers + limits.readers,
-        max_overflow=0,
-        pool_timeout=limits.deadline_s,
-        connect_args={
-            "timeout": limits.deadline_s,
-            "server_settings": {
-                "application_name": application,
-                "statement_timeout": str(deadline_ms),
-                "lock_timeout": str(round(deadline_ms * LOCK_SHARE)),
-                "idle_in_transaction_session_timeout": "5000",
-            },
+    engine = engine_on(
+        url,
+        pool={
+            "pool_size": limits.writers + limits.readers,
+            "max_overflow": 0,
+            "pool_timeout": limits.deadline_s,
+        },
+        timeout=limits.deadline_s,
+        server_settings={
+            "application_name": application,
+            "statement_timeout": str(deadline_ms),
+            "lock_timeout": str(round(deadline_ms * LOCK_SHARE)),
+            "idle_in_transaction_session_timeout": "5000",
         },
     )
     event.listen(engine.sync_engine, "checkout", _refuse_closed)

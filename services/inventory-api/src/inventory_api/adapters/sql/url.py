@@ -1,13 +1,27 @@
-"""The address of the database, as a driver wants it."""
+"""The address of the database, and an engine on it."""
 
 from __future__ import annotations
 
-SCHEMES = ("postgresql://", "postgres://")
+from typing import Any
+
+import asyncpg
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 
-def to_async(url: str) -> str:
-    """Return the address with asyncpg named as its driver."""
-    for scheme in SCHEMES:
-        if url.startswith(scheme):
-            return "postgresql+asyncpg://" + url.removeprefix(scheme)
-    return url
+def engine_on(url: str, *, pool: dict[str, Any], **options: Any) -> AsyncEngine:
+    """Prepare a pool; nothing is connected before it is used.
+
+    asyncpg itself reads the address, as it does wherever SQLAlchemy is not in between: SQLAlchemy would hand on
+    `sslmode` and `sslrootcert` as arguments, which asyncpg does not have.
+
+    Args:
+        url: `postgresql://...`, with asyncpg's parameters.
+        pool: arguments of SQLAlchemy's engine.
+        options: arguments of asyncpg's `connect`.
+    """
+
+    async def connect() -> asyncpg.Connection[Any]:
+        connection: asyncpg.Connection[Any] = await asyncpg.connect(url, **options)
+        return connection
+
+    return create_async_engine("postgresql+asyncpg://", async_creator=connect, **pool)
