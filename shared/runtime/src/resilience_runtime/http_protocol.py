@@ -1,7 +1,7 @@
-"""uvicorn's protocol with a limit on how long the head of a request may take, and an entrance.
+"""uvicorn's protocol with limits on how long and how large the head of a request may be, and an entrance.
 
 uvicorn bounds the time between requests, not that of a first or of a half sent one: a client that sends a header a
-minute would keep its connection for ever.
+minute would keep its connection for ever. Nor does httptools bound the head itself: one of 80 MB was kept whole.
 
 And it makes a task of each request before anybody can say that it is one too many. A refusal by the application costs
 as much as a cheap answer; one at the entrance, a tenth of it. What comes to the entrance is read in turns; see `Intake`.
@@ -18,7 +18,11 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from .http_intake import Intake
 
 HEAD_S = 10.0
-_TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+HEAD_BYTES = 64 * 1024
+"""What may come of a head after the read that it begins in, which brings 256 KiB at most."""
+_NOTHING_MORE = b"\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+_TOO_SLOW = b"HTTP/1.1 408 Request Timeout" + _NOTHING_MORE
+_TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large" + _NOTHING_MORE
 
 
 class Refusal(NamedTuple):
@@ -39,7 +43,7 @@ class Entrance(Protocol):
 
 
 class PromptProtocol(HttpToolsProtocol):
-    """Answers 408 and hangs up when request line and headers are not there within `HEAD_S` seconds.
+    """Hangs up when request line and headers are not there within `HEAD_S` seconds (408) or `HEAD_BYTES` (431).
 
     What the entrance refuses is answered at once.
 
@@ -51,6 +55,8 @@ class PromptProtocol(HttpToolsProtocol):
     _timer: asyncio.TimerHandle | None = None
     _in_head = False
     _in_message = False
+    _begun = False
+    _head_bytes = 0
 
     def __init__(
         self, *args: Any, entrance: Entrance | None = None, intake: Intake | None = None, **kwargs: Any
@@ -79,22 +85,29 @@ class PromptProtocol(HttpToolsProtocol):
         self.flow.pause_reading()  # no more than this waits of one client
 
     def read(self, data: bytes) -> None:
-        """Read what came, and begin to wait for the rest of a head."""
+        """Read what came, and begin to wait for the rest of a head, as long as it is of a size that heads have."""
         if self.transport.is_closing():
             return
         self.flow.resume_reading()
+        self._begun = False
         super().data_received(data)
-        if self._in_head and self._timer is None and not self.transport.is_closing():
+        if self._in_head and not self._begun:
+            self._head_bytes += len(data)
+        if self._head_bytes > HEAD_BYTES:
+            self._hang_up(_TOO_LARGE)
+        elif self._in_head and self._timer is None and not self.transport.is_closing():
             self._timer = self.loop.call_later(HEAD_S, self._give_up)
 
     def on_message_begin(self) -> None:
         """Note that a head has begun."""
-        self._in_head = self._in_message = True
+        self._in_head = self._in_message = self._begun = True
+        self._head_bytes = 0
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         """Wait no longer."""
         self._in_head = False
+        self._head_bytes = 0
         self._stop()
         super().on_headers_complete()
 
@@ -125,8 +138,16 @@ class PromptProtocol(HttpToolsProtocol):
             self._timer.cancel()
             self._timer = None
 
+    def _hang_up(self, last_words: bytes) -> None:
+        if self._answered():
+            self.transport.write(last_words)
+        self.transport.close()
+
+    def _answered(self) -> bool:
+        return bool(getattr(self.cycle, "response_complete", True))
+
     def _give_up(self) -> None:
-        if not getattr(self.cycle, "response_complete", True):
+        if not self._answered():
             # Sent ahead while an answer is on its way: that one is not to be cut.
             self._timer = self.loop.call_later(HEAD_S, self._give_up)
             return
