@@ -21,7 +21,7 @@ from inventory_api.adapters.cache import connect as connect_redis
 from inventory_api.adapters.sql.url import engine_on
 from resilience_cli.stack.certificates import AUTHORITY, EXPIRED, VALID, write_certificates
 from resilience_contracts import Outcome
-from tests.fixtures.tls import speaking_tls
+from tests.fixtures.tls import SSL_REQUEST, speaking_tls
 
 DEADLINE_S = 5.0
 
@@ -131,19 +131,25 @@ async def test_an_expired_certificate_is_down_with_its_reason(
     assert refused == [(Outcome.REFUSED, "SSLCertVerificationError")] * 2
 
 
-async def test_a_server_that_speaks_no_tls_is_down_and_gets_no_password(
-    database_url: str, redis_url: str, certificates: Path
-) -> None:
-    database = f"{database_url}?sslmode=require"
-    cache = f"{redis_url.replace('redis', 'rediss', 1)}?ssl_ca_certs={certificates / AUTHORITY}"
+async def test_a_server_that_speaks_no_tls_is_down_and_gets_no_password() -> None:
+    heard, hung_up = bytearray(), asyncio.Event()
 
-    refused = [
-        await refusal(PostgresqlProbe(database, DEADLINE_S)),
-        await refusal(RedisProbe(cache, "probe", 1)),
-    ]
+    async def refuse_tls(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.extend(await reader.readexactly(len(SSL_REQUEST)))
+        writer.write(b"N")
+        heard.extend(await reader.read())
+        writer.close()
+        await writer.wait_closed()
+        hung_up.set()
 
-    assert refused[0] == (Outcome.PROTOCOL, "no TLS, or not PostgreSQL")
-    assert refused[1] is not None
+    async with await asyncio.start_server(refuse_tls, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        url = f"postgresql://somebody:a-password@127.0.0.1:{port}/stock?sslmode=require"
+        refused = await refusal(PostgresqlProbe(url, DEADLINE_S))
+        await asyncio.wait_for(hung_up.wait(), DEADLINE_S)
+
+    assert refused == (Outcome.PROTOCOL, "no TLS, or not PostgreSQL")
+    assert heard == SSL_REQUEST
 
 
 async def test_inventory_api_does_not_trust_another_authority(
