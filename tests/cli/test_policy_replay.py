@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import sys
 import tracemalloc
 from datetime import UTC, datetime, timedelta
@@ -75,6 +76,24 @@ def test_the_changes_are_those_the_engine_made(log: Path) -> None:
     assert len(made) == 4
     assert [(change["from"], change["to"], change["cause"]) for change in policy["latest"]] == made
     assert (policy["changes"], policy["demotions"], policy["sha256"]) == (4, 1, POLICY.sha256)
+
+
+def test_a_warning_is_replayed_as_the_engine_gave_it_and_a_policy_without_gives_none(tmp_path: Path) -> None:
+    slow = Shop(latency_ms={"openai": 400}).run(4000)
+    for latency_ms, seconds in ((2000, 150), (400, 400)):
+        slow.latency_ms["openai"] = latency_ms
+        slow.run(seconds)
+    without = tmp_path / "without.yaml"
+    without.write_text(re.sub("(?m)^early_warning: .*$", "", default_policy_text()), encoding="utf-8")
+
+    current, other = document("--from", write(tmp_path / "log.jsonl", slow.log), "--policy", without)[
+        "policies"
+    ]
+
+    made = [(change.from_level, change.to_level, change.cause) for change in slow.changes]
+    assert [(change["from"], change["to"], change["cause"]) for change in current["latest"]] == made
+    assert "takes 5.0 x its usual for this hour" in made[0][2]
+    assert (current["changes"], other["changes"]) == (2, 0)
 
 
 def test_the_time_at_each_level_and_in_each_state_is_what_passed_between_the_changes(log: Path) -> None:

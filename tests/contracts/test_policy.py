@@ -75,6 +75,8 @@ def changed(old: str, new: str) -> str:
             "timing: fresh_intervals must be under stale_intervals",
         ),
         ("normal_below: 1.0", "normal_below: 3", "damping: normal_below <= slow_above <= penalty_cap"),
+        ("times_usual: 3.5", "times_usual: 1", "early_warning.times_usual: Input should be greater than"),
+        ("share_of_objective: 0.2", "share: 0.2", "early_warning.share_of_objective: Field required"),
         ("on_monitor_lost: keep", "on_monitor_lost: WORST", "timing.on_monitor_lost"),
         ("schema_version: 1", "schema_version: 2", "schema_version: Input should be 1"),
         ("heartbeat_s: 30", "heartbeat_s: 30\n  heartbeat_s: 3", "heartbeat_s is written twice"),
@@ -183,5 +185,6 @@ def test_the_text_is_plain_yaml() -> None:
         "levels",
         "timing",
         "damping",
+        "early_warning",
         "features",
     }

@@ -72,6 +72,7 @@ def breaker(
     *,
     observer: str = "api-1",
     failure_rate: float | None = None,
+    slow_rate: float | None = None,
     sequence: int = 0,
     scope: str = "default",
 ) -> HealthObserved:
@@ -82,7 +83,7 @@ def breaker(
         boot="b1",
         sequence=sequence,
         observed_at=at(seconds),
-        breaker=BreakerReport(state=state, failure_rate=failure_rate, interval_s=5),
+        breaker=BreakerReport(state=state, failure_rate=failure_rate, slow_rate=slow_rate, interval_s=5),
     )
 
 
@@ -112,6 +113,7 @@ class Shop:
     now_s: float = 0.0
     down: set[str] = field(default_factory=set)
     silent: set[str] = field(default_factory=set)
+    latency_ms: dict[str, float] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
     log: list[HealthObserved] = field(default_factory=list)
 
@@ -142,7 +144,8 @@ class Shop:
     def _probe(self, name: str) -> None:
         missed = name in self.down
         recent = self._recent[name]
-        recent.append(observation(Outcome.TIMEOUT if missed else Outcome.OK, self.now_s))
+        latency_ms = self.latency_ms.get(name, 5.0)
+        recent.append(observation(Outcome.TIMEOUT if missed else Outcome.OK, self.now_s, latency_ms))
         del recent[:-WINDOW]
         trailing = [seen.outcome for seen in recent[-3:]]
         confirming = missed and trailing.count(Outcome.TIMEOUT) < min(3, len(recent))

@@ -62,6 +62,40 @@ def test_traffic_that_fails_is_believed_over_a_probe_that_passes() -> None:
     assert seen.breakers == {"api-1": BreakerState.OPEN}
 
 
+@pytest.mark.parametrize(
+    ("slow_rate", "score", "warning"),
+    [(0.75, 77.5, "75% of its calls are slow"), (1.0, 70.0, "100% of its calls are slow")],
+)
+@pytest.mark.parametrize("probes", [3, 0])
+def test_calls_that_are_slow_impair_before_the_breaker_opens(
+    slow_rate: float, score: float, warning: str, probes: int
+) -> None:
+    events = [report("redis", [OK] * probes, 100)] if probes else []
+
+    seen = judged(*events, breaker("redis", BreakerState.CLOSED, 101, slow_rate=slow_rate))
+
+    assert (seen.health, seen.score, seen.warning) == (Health.IMPAIRED, score, warning)
+
+
+@pytest.mark.parametrize(
+    ("state", "slow_rate"),
+    [(BreakerState.CLOSED, None), (BreakerState.CLOSED, 0.6), (BreakerState.METRICS_ONLY, 1.0)],
+)
+def test_some_slow_calls_are_no_trouble(state: BreakerState, slow_rate: float | None) -> None:
+    seen = judged(report("redis", [OK] * 3, 100), breaker("redis", state, 101, slow_rate=slow_rate))
+
+    assert (seen.health, seen.warning) == (Health.UP, "")
+
+
+def test_slowness_is_counted_once_whoever_saw_it() -> None:
+    seen = judged(
+        report("redis", [OK] * 12, 100, latency_ms=900),
+        breaker("redis", BreakerState.CLOSED, 101, slow_rate=1.0),
+    )
+
+    assert seen.score == 70.0
+
+
 @pytest.mark.parametrize(("open_ones", "health"), [(1, Health.UP), (2, Health.IMPAIRED)])
 def test_of_three_replicas_the_median_breaker_counts(open_ones: int, health: Health) -> None:
     shop = Shop().run(60)

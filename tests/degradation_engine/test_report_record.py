@@ -33,7 +33,12 @@ def facts(event: Report) -> dict[str, Any]:
         "interval_s": event.probe.interval_s,
         "recent": [(seen.outcome, seen.latency_ms, whole_ms(seen.at)) for seen in event.probe.recent],
     }
-    told = event.breaker and (event.breaker.state, event.breaker.failure_rate, event.breaker.interval_s)
+    told = event.breaker and (
+        event.breaker.state,
+        event.breaker.failure_rate,
+        event.breaker.slow_rate,
+        event.breaker.interval_s,
+    )
     return {
         "who": (event.scope, event.dependency, event.observer, event.sequence),
         "at": whole_ms(event.observed_at),

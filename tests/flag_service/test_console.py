@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from resilience_contracts import FeatureState, Level, LevelState
+from resilience_contracts import DependencyState, FeatureState, Health, Level, LevelState
 from resilience_runtime import MemoryBus
 from tests.contracts.states import hold_set, level_changed, level_state
 from tests.flag_service.running import READ_KEY, WRITE_KEY, Replica, running, tell, until
@@ -64,6 +64,22 @@ async def test_the_page_says_the_level_its_cause_every_dependency_and_every_feat
     assert all(f">{name}</h3>" in page for name in ("openai", "postgresql", "redis", "s3"))
     assert page.count('class="feature"') == 16
     assert "as of" in page
+
+
+async def test_a_warning_says_in_what_a_dependency_is_unusual(replica: Replica, bus: MemoryBus) -> None:
+    slow = DependencyState(
+        health=Health.IMPAIRED,
+        score=70,
+        since=datetime.now(UTC),
+        warning="takes 4.1 x its usual for this hour",
+    )
+    await tell(bus, current(Level.DEGRADED, 2, dependencies={"openai": slow}))
+
+    async def shown() -> str | None:
+        page = (await replica.client.get("/")).text
+        return page if "IMPAIRED" in page else None
+
+    assert '<span class="tag">takes 4.1 x its usual for this hour</span>' in await until(shown)
 
 
 async def test_nothing_on_the_page_comes_from_elsewhere(replica: Replica) -> None:

@@ -46,6 +46,7 @@ from .level import DecidedBy, Level, Version
 from .policy import (
     BreakerPolicy,
     DependencyPolicy,
+    EarlyWarning,
     FeatureRule,
     Policy,
     default_policy,
@@ -76,6 +77,7 @@ __all__ = [
     "DecidedBy",
     "DependencyPolicy",
     "DependencyState",
+    "EarlyWarning",
     "Encoded",
     "Envelope",
     "Event",

@@ -186,6 +186,7 @@ class DependencyState(Part):
     observed_at: Time | None = None
     breakers: dict[str, BreakerState] = Field(default_factory=dict, max_length=1000)
     disagreement: bool = Field(default=False, description="two observers judge it differently")
+    warning: Sentence = Field(default="", description="in what it is unusual though it still answers")
 
 
 class AutomaticFeature(Part):

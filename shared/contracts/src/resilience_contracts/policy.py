@@ -123,6 +123,15 @@ class Timing(Section):
         return self
 
 
+class EarlyWarning(Section):
+    """From when on a dependency that still answers counts as IMPAIRED, because it is much slower than usual."""
+
+    times_usual: float = Field(ge=1.5, le=100, description="what a probe usually takes at this hour is 1")
+    share_of_objective: float = Field(
+        ge=0, le=1, description="quicker than this share of `latency_objective_ms`, nothing is slow"
+    )
+
+
 class Damping(Section):
     """How repeated demotions slow promotion down."""
 
@@ -173,6 +182,7 @@ class Policy(Section):
     levels: LevelPolicy
     timing: Timing
     damping: Damping
+    early_warning: EarlyWarning | None = Field(default=None, description="without it no usual is learnt")
     features: dict[FeatureKey, FeatureRule] = Field(min_length=1)
     flags: dict[FeatureKey, FlagRule] = Field(
         default_factory=dict, max_length=10_000, description="flags of the retailer's own"

@@ -19,7 +19,7 @@ from resilience_contracts import (
 )
 
 from . import recovery
-from .cause import cause
+from .cause import cause, slow_text
 from .dependency import Track
 from .feature_table import Resolutions
 from .instant import SECOND_MS, from_ms, span_ms
@@ -134,6 +134,7 @@ def _dependency(track: Track, now_ms: int) -> DependencyState:
         observed_at=None if seen_ms is None else from_ms(seen_ms),
         breakers=track.breaker_states(now_ms),
         disagreement=track.disagreement,
+        warning=slow_text(track, now_ms),
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from resilience_contracts import DecidedBy, Health, Policy
 
+from .dependency import Track
 from .instant import clock_text
 from .recovery import Remaining
 from .state import ScopeState
@@ -16,6 +17,8 @@ IN_SECONDS_BELOW_S = 90
 MINUTE_S = 60
 IN_MINUTES_BELOW_S = 90 * MINUTE_S
 HOUR_S = 3600
+TOLD_BELOW = 0.5
+"""Share of calls that are not slow."""
 
 
 def cause(state: ScopeState, policy: Policy, remaining: Remaining | None) -> str:
@@ -31,6 +34,18 @@ def usually(remaining: Remaining) -> str:
     if high < IN_MINUTES_BELOW_S:
         return f"usually back within {_whole(low / MINUTE_S)} to {_whole(high / MINUTE_S)} minutes"
     return f"usually back within {_whole(low / MINUTE_S)} minutes to {_whole(high / HOUR_S)} hours"
+
+
+def slow_text(track: Track, now_ms: int) -> str:
+    """Say how a dependency that is IMPAIRED is slow; nothing where it is not."""
+    if track.health is not Health.IMPAIRED:
+        return ""
+    slowness, traffic = track.slowness(now_ms), track.traffic(now_ms)
+    if slowness:
+        return f"takes {slowness:.1f} x its usual for this hour"
+    if traffic is not None and traffic.speed < TOLD_BELOW:
+        return f"{1 - traffic.speed:.0%} of its calls are slow"
+    return ""
 
 
 def _whole(number: float) -> int:
@@ -67,7 +82,9 @@ def _troubles(state: ScopeState, policy: Policy) -> Iterator[str]:
         track = state.tracks[name]
         if track.health is not Health.UP:
             silent = " (silent)" if track.stale else ""
-            yield f"{name} is {track.health} since {clock_text(track.since_ms)}{silent}"
+            slow = slow_text(track, state.clock_ms)
+            reason = f": {slow}" if slow else ""
+            yield f"{name} is {track.health} since {clock_text(track.since_ms)}{silent}{reason}"
 
 
 def _rule(state: ScopeState) -> str:

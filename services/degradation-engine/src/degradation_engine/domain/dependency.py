@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from operator import itemgetter
-from typing import Protocol, TypeVar
+from operator import itemgetter, neg
+from typing import NamedTuple, Protocol, TypeVar
 
 from resilience_contracts import BreakerState, Health, Policy
 
@@ -22,6 +22,7 @@ from .sighting import (
     of_breaker,
     of_probe,
 )
+from .usual import Usual, quick_ms, warned
 
 S = TypeVar("S", bound=Sighting)
 
@@ -29,6 +30,13 @@ GRACE_INTERVALS = 3.0
 OBSERVERS_LIMIT = 100
 PAIR = 2
 RANK = itemgetter(0, 1, 2)
+
+
+class Traffic(NamedTuple):
+    """What real calls meet: the share that works (B), and the share that is not slow (L)."""
+
+    share: float
+    speed: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +70,7 @@ class Track:
     kept_health: Health = Health.UNKNOWN
     kept_score: int = FULL
     outages: Outages = field(default_factory=Outages)
+    usual: Usual = field(default_factory=Usual)
 
     def sightings(self) -> Iterator[Sighting]:
         """Yield every observer's newest report."""
@@ -85,8 +94,15 @@ class Track:
     def take(self, event: Report, policy: Policy, seen_ms: int) -> Sighting | None:
         """Keep a report for which there is room and return it, if it is newer than its observer's last one."""
         if event.probe is not None:
-            probe = of_probe(event, event.probe, policy, seen_ms)
-            return _keep(self.probes, event.observer, probe)
+            quick = quick_ms(event.probe.recent) if policy.early_warning is not None else None
+            slowness = self._slowness(event, quick, policy, seen_ms)
+            probe = _keep(
+                self.probes, event.observer, of_probe(event, event.probe, policy, seen_ms, slowness)
+            )
+            if probe is not None and quick is not None:
+                heard_s = policy.dependencies[event.dependency].interval_s / len(self.probes)
+                self.usual.learn(quick, seen_ms, heard_s)
+            return probe
         if event.breaker is not None:
             before = self.breakers.get(event.observer)
             breaker = of_breaker(event, event.breaker, policy, seen_ms, before)
@@ -126,6 +142,22 @@ class Track:
             if _fresh(breaker, stored_ms):
                 self.breakers[name] = replace(breaker, counted_ms=max(breaker.counted_ms, until_ms))
 
+    def slowness(self, now_ms: int) -> float:
+        """Return how many times its usual the dependency takes, if its observers warn of that; else 0."""
+        fresh = [seen.slowness for seen in self.probes.values() if _fresh(seen, now_ms)]
+        return middle(fresh, neg) if fresh else 0.0
+
+    def traffic(self, now_ms: int) -> Traffic | None:
+        """Return what its replicas' calls meet, as the median says; None where no breaker can tell."""
+        told = [
+            (seen.traffic, seen.speed)
+            for seen in self.breakers.values()
+            if seen.traffic is not None and _fresh(seen, now_ms)
+        ]
+        if not told:
+            return None
+        return Traffic(*(middle(figures, float) for figures in zip(*told, strict=True)))
+
     def breaker_states(self, now_ms: int) -> dict[str, BreakerState]:
         """Return what each replica's breaker said lately."""
         return {name: seen.state for name, seen in self.breakers.items() if _fresh(seen, now_ms)}
@@ -143,6 +175,18 @@ class Track:
         """Return when anybody last saw this dependency."""
         return max((seen.seen_ms for seen in self.sightings()), default=None)
 
+    def _slowness(self, event: Report, quick: float | None, policy: Policy, seen_ms: int) -> float:
+        before = self.probes.get(event.observer)
+        held = before.slowness if before is not None and _fresh(before, seen_ms) else 0.0
+        if policy.early_warning is None:
+            return 0.0
+        if quick is None:
+            return held  # a monitor that has just begun says nothing of it yet
+        times = self.usual.slowness(quick, seen_ms)
+        objective_ms = policy.dependencies[event.dependency].latency_objective_ms
+        told = warned(policy.early_warning, times, quick, objective_ms, already=held > 0.0)
+        return round(times, 1) if told else 0.0
+
 
 class Hearing(Protocol):
     """When a scope was heard of; see `ScopeState`."""
@@ -155,7 +199,7 @@ class Hearing(Protocol):
 
 def judge(track: Track, name: str, policy: Policy, hearing: Hearing) -> Judgement:
     """Return what is believed of a dependency at the scope's clock."""
-    believed = _traffic(track, hearing.clock_ms)
+    believed = track.traffic(hearing.clock_ms)
     fresh = [seen for seen in track.probes.values() if _fresh(seen, hearing.clock_ms)]
     if fresh:
         return _judge_fresh(fresh, believed)
@@ -163,18 +207,18 @@ def judge(track: Track, name: str, policy: Policy, hearing: Hearing) -> Judgemen
         newest = max(track.probes.values(), key=lambda seen: seen.counted_ms)
         return _judge_silent(track, newest, hearing)
     if believed is not None:
-        share = score.dependency_score(1.0, 1.0, believed)
-        return Judgement(health_of(share), share)
+        points = score.dependency_score(1.0, believed.speed, believed.share)
+        return Judgement(health_of(points), points)
     return _judge_unseen(name, policy, hearing)
 
 
-def _judge_fresh(fresh: list[ProbeSighting], believed: float | None) -> Judgement:
-    traffic = 1.0 if believed is None else believed
+def _judge_fresh(fresh: list[ProbeSighting], believed: Traffic | None) -> Judgement:
+    traffic = believed or Traffic(1.0, 1.0)
     if len(fresh) == 1:
         source = fresh[0]
-        points = source.score(traffic)
+        points = source.score(*traffic)
         return Judgement(_health(source, points), points, source=source)
-    scored = [(seen.score(traffic), seen.seen_ms, seen.sequence, seen) for seen in fresh]
+    scored = [(seen.score(*traffic), seen.seen_ms, seen.sequence, seen) for seen in fresh]
     points, _, _, source = middle(scored, RANK)
     disagreement = len(scored) == PAIR and len({_health(seen, own) for own, _, _, seen in scored}) > 1
     return Judgement(_health(source, points), points, disagreement=disagreement, source=source)
@@ -204,15 +248,6 @@ def unseen_until_ms(name: str, policy: Policy, born_ms: int) -> int:
 
 def _health(seen: ProbeSighting, points: int) -> Health:
     return Health.DOWN if seen.presence <= 0.0 else health_of(points)
-
-
-def _traffic(track: Track, now_ms: int) -> float | None:
-    if not track.breakers:
-        return None
-    told = [
-        seen.traffic for seen in track.breakers.values() if seen.traffic is not None and _fresh(seen, now_ms)
-    ]
-    return middle(told, lambda share: share) if told else None
 
 
 def _fresh(seen: Sighting, now_ms: int) -> bool:

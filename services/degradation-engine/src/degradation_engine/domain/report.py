@@ -49,6 +49,10 @@ class Breaker(Protocol):
         """0 to 1; None while it cannot say."""
 
     @property
+    def slow_rate(self) -> float | None:
+        """Share of calls that took too long, 0 to 1; None while it cannot say."""
+
+    @property
     def interval_s(self) -> float:
         """When the next report is due."""
 

@@ -65,6 +65,12 @@ def traffic(report: Breaker) -> float | None:
     return TRAFFIC.get(report.state)
 
 
+def speed(report: Breaker) -> float:
+    """Return L as real traffic meets it: the share of calls that were not slow, while the breaker lets all through."""
+    slow_rate = report.slow_rate if report.state is BreakerState.CLOSED else None
+    return 1.0 - (slow_rate or 0.0)
+
+
 def trailing_misses(misses: Sequence[float]) -> float:
     """Return the misses since the last hit."""
     total = 0.0

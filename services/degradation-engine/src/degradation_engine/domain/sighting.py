@@ -63,31 +63,41 @@ class Sighting:
 
 @dataclass(slots=True)
 class ProbeSighting(Sighting):
-    """What a monitor saw last: min(C, W), L, and the run that outages are told by."""
+    """What a monitor saw last: min(C, W), L, and the run that outages are told by.
+
+    `slowness` is how many times its usual the dependency takes while that is worth a warning, else 0.
+    """
 
     presence: float
     latency: float
     run: Run
+    slowness: float = 0.0
 
-    def score(self, believed_traffic: float) -> int:
+    def score(self, believed_traffic: float, believed_speed: float = 1.0) -> int:
         """Return the dependency's score in hundredths, as this observer sees it."""
-        return score.dependency_score(self.presence, self.latency, believed_traffic)
+        return score.dependency_score(self.presence, min(self.latency, believed_speed), believed_traffic)
 
 
 @dataclass(slots=True)
 class BreakerSighting(Sighting):
     """What one replica's circuit breaker said last; `traffic` is None when that says nothing.
 
-    `idle_since_ms` is since when it waits in HALF_OPEN without a call to try.
+    `idle_since_ms` is since when it waits in HALF_OPEN without a call to try; `speed` is L as its calls meet it.
     """
 
     state: BreakerState
     traffic: float | None
     idle_since_ms: int | None
+    speed: float = 1.0
 
 
-def of_probe(event: Report, report: Probe, policy: Policy, seen_ms: int) -> ProbeSighting:
-    """Reduce a probe report. Times inside it are held between a day ago and when it was seen."""
+def of_probe(
+    event: Report, report: Probe, policy: Policy, seen_ms: int, slowness: float = 0.0
+) -> ProbeSighting:
+    """Reduce a probe report. Times inside it are held between a day ago and when it was seen.
+
+    Under a warning L is 0: `slowness` of `ProbeSighting` as it applies to this report.
+    """
     fresh_ms, stale_ms = _spans_ms(report, event.dependency, policy)
     objective_ms = policy.dependencies[event.dependency].latency_objective_ms
     if _all_met(report.recent, objective_ms):  # most are: nothing else need be looked at
@@ -102,8 +112,9 @@ def of_probe(event: Report, report: Probe, policy: Policy, seen_ms: int) -> Prob
         stale_ms=stale_ms,
         counted_ms=seen_ms,
         presence=presence,
-        latency=latency,
+        latency=0.0 if slowness else latency,
         run=run,
+        slowness=slowness,
     )
 
 
@@ -131,6 +142,7 @@ def of_breaker(
         state=report.state,
         traffic=None if idle else score.traffic(report),
         idle_since_ms=idle_since_ms,
+        speed=score.speed(report),
     )
 
 
