@@ -9,6 +9,8 @@ import pytest
 
 from resilience_cli.demo import SKUS, await_level, seed
 from resilience_cli.main import run
+from resilience_contracts import Level
+from tests.e2e.shop import Shop, until
 from tests.fixtures.stack import RunningStack
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
@@ -57,3 +59,22 @@ def test_smoke_fails_when_a_service_is_gone(
     text = capsys.readouterr().out
     assert text.count("PASS") == 4
     assert text.count("FAIL") == 2
+
+
+def test_the_gate_passes_a_quiet_system_and_stops_at_once_at_a_worse_level(
+    quick_stack: RunningStack, shop: Shop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    until("OPTIMAL", lambda: shop.level_at_flags().level is Level.OPTIMAL, 120)
+    quiet = run(["rollout", "gate", "--for", "3s", "--json"])
+    passed = json.loads(capsys.readouterr().out)
+
+    quick_stack.stop("redis")
+    try:
+        worse = run(["rollout", "gate", "--for", "2m", "--json"])
+    finally:
+        quick_stack.restore("redis")
+
+    stopped = json.loads(capsys.readouterr().out)
+    assert (quiet, passed["passed"], passed["level"]) == (0, True, "OPTIMAL"), passed
+    assert (worse, stopped["reason"]) == (1, "the level is DEGRADED and was OPTIMAL")
+    assert stopped["watched_s"] < 60

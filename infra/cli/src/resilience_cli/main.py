@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import structlog
 import typer
 
-from .commands import acls, audit, chaos, dlq, hold, incident, keys, policy, topics
+from .commands import acls, audit, chaos, dlq, hold, incident, keys, policy, rollout, topics
 from .commands.backup import backup, restore
 from .commands.doctor import doctor
 from .commands.down import down
@@ -39,6 +39,7 @@ app.add_typer(hold.app, name="hold")
 app.add_typer(incident.app, name="incident")
 app.add_typer(keys.app, name="keys")
 app.add_typer(policy.app, name="policy")
+app.add_typer(rollout.app, name="rollout")
 app.add_typer(topics.app, name="topics")
 
 

@@ -1,0 +1,219 @@
+"""Whether a roll-out makes anything worse: pure judgement, and the command over real HTTP."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from resilience_cli.rollout_gate import ERROR_BUDGET, MOST_BURN, SILENT_READINGS, Gate, Reading, Requests
+from resilience_cli.rollout_reading import REQUESTS, VIOLATIONS
+from resilience_contracts import Level
+from tests.cli.command import Called, Command, patched
+
+RULES = Path(__file__).parents[2] / "infra/prometheus/alerts.yml"
+API = "http://api/metrics"
+
+
+def reading(
+    level: Level | None = Level.OPTIMAL,
+    total: float = 0,
+    failed: float = 0,
+    *,
+    stale: bool = False,
+    **violations: float,
+) -> Reading:
+    return Reading(level, stale, {API: Requests(total, failed)}, violations)
+
+
+def test_nothing_that_stays_as_it_was_stops_a_roll_out() -> None:
+    bad = reading(Level.MINIMAL, 1000, 900, stale=True, oversold=3)
+    gate = Gate(bad)
+
+    assert [gate.worse(bad) for _ in range(5)] == [None] * 5
+
+
+@pytest.mark.parametrize(
+    ("seen", "reason"),
+    [
+        (reading(Level.DEGRADED), "the level is DEGRADED and was OPTIMAL"),
+        (reading(stale=True), "the level OPTIMAL is stale: nobody judges any more"),
+        (reading(total=1000, failed=20), "20 of 1000 requests failed: 20 times what the error budget allows"),
+        (reading(oversold=1), "the audit oversold finds 1 contradictions and found 0"),
+    ],
+)
+def test_what_gets_worse_stops_it_and_is_named(seen: Reading, reason: str) -> None:
+    told = Gate(reading()).worse(seen)
+
+    assert told is not None
+    assert told.startswith(reason)
+
+
+@pytest.mark.parametrize(
+    "seen", [reading(total=10, failed=4), reading(total=100_000, failed=1000), reading(Level.OPTIMAL)]
+)
+def test_little_is_no_trend(seen: Reading) -> None:
+    assert Gate(reading()).worse(seen) is None
+
+
+def test_a_better_level_is_no_reason_and_a_worse_one_than_that_neither() -> None:
+    gate = Gate(reading(Level.LIMITED))
+
+    assert [gate.worse(reading(level)) for level in (Level.OPTIMAL, Level.LIMITED)] == [None, None]
+    assert gate.worse(reading(Level.MINIMAL)) is not None
+
+
+def test_a_replica_that_is_replaced_counts_anew() -> None:
+    gate = Gate(reading(total=1000, failed=3))
+
+    assert gate.worse(reading(total=1100, failed=3)) is None
+    assert gate.worse(reading(total=10, failed=0)) is None
+    assert (gate.total, gate.failed) == (110, 0)
+    assert gate.worse(reading(total=40, failed=20)) is not None
+
+
+def test_only_what_stays_silent_stops_it() -> None:
+    gate, silent = Gate(reading()), Reading(Level.OPTIMAL, silent=frozenset({API}))
+
+    for _ in range(3):
+        assert [gate.worse(silent) for _ in range(SILENT_READINGS - 1)] == [None] * (SILENT_READINGS - 1)
+        assert gate.worse(reading()) is None
+    assert [gate.worse(silent) for _ in range(SILENT_READINGS)][-1] == f"{API} does not answer"
+
+
+@given(st.lists(st.tuples(st.integers(0, 10**6), st.floats(0, MOST_BURN * ERROR_BUDGET)), max_size=20))
+def test_within_the_budget_nothing_is_said(steps: list[tuple[int, float]]) -> None:
+    gate, total, failed = Gate(reading()), 0, 0
+    for requests, share in steps:
+        total, failed = total + requests, failed + int(requests * share)
+        assert gate.worse(reading(total=total, failed=failed)) is None
+
+
+def test_the_budget_is_that_of_the_alert() -> None:
+    alerts = [
+        rule
+        for group in yaml.safe_load(RULES.read_text(encoding="utf-8"))["groups"]
+        for rule in group["rules"]
+    ]
+    (fast,) = [rule["expr"] for rule in alerts if rule.get("alert") == "AvailabilityBudgetBurnsFast"]
+
+    assert f"> {MOST_BURN:g} * {ERROR_BUDGET:g}" in fast
+
+
+@dataclass
+class Shop:
+    """Answers as flag-service and inventory-api do."""
+
+    rank: int = 0
+    stale: bool = False
+    requests: int = 100
+    failed: int = 0
+    oversold: int = 0
+    port: int = 0
+    looks: list[str] = field(default_factory=list)
+    later: dict[str, int] = field(default_factory=dict)
+    """What changes after two looks."""
+
+    def answer(self, path: str) -> str:
+        self.looks.append(path)
+        if len(self.looks) > 4:
+            vars(self).update(self.later)
+        if path == "/metrics":
+            return (
+                f'{REQUESTS}{{method="GET",route="/",status="200"}} {self.requests - self.failed}\n'
+                f'{REQUESTS}{{method="GET",route="/",status="503"}} {self.failed}\n'
+                f'{VIOLATIONS}{{audit="1_stock"}} {self.oversold}\n'
+            )
+        return json.dumps({"rank": self.rank, "stale": self.stale})
+
+
+@pytest.fixture
+def shop() -> Iterator[Shop]:
+    shop = Shop()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = shop.answer(self.path).encode()
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        shop.port = server.server_port
+        yield shop
+        server.shutdown()
+
+
+def gated(shop: Shop, tmp_path: Path, *words: str) -> Called:
+    command = Command(tmp_path / "none", {"FLAG_SERVICE_PORT": str(shop.port)})
+    with patched(command.env):
+        return command.call("rollout", "gate", "--metrics", f"http://127.0.0.1:{shop.port}/metrics", *words)
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("resilience_cli.commands.rollout.EVERY_S", 0.05)
+
+
+def test_a_quiet_roll_out_may_go_on(shop: Shop, tmp_path: Path) -> None:
+    called = gated(shop, tmp_path, "--for", "1s", "--json")
+
+    document = json.loads(called.out)
+    assert (called.code, document["passed"], document["level"], document["burn"]) == (0, True, "OPTIMAL", 0)
+    assert document["watched_s"] >= 1
+    assert len(shop.looks) > 10
+
+
+@pytest.mark.parametrize(
+    ("later", "reason"),
+    [
+        ({"rank": 2}, "the level is LIMITED and was OPTIMAL"),
+        ({"requests": 200, "failed": 50}, "50 of 100 requests failed"),
+        ({"oversold": 2}, "the audit 1_stock finds 2 contradictions"),
+    ],
+)
+def test_a_bad_version_is_stopped_at_once(
+    shop: Shop, tmp_path: Path, later: dict[str, int], reason: str
+) -> None:
+    shop.later = later
+
+    called = gated(shop, tmp_path, "--for", "10m")
+
+    assert called.code == 1
+    assert called.out.startswith("STOP")
+    assert reason in called.out
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "reason"),
+    [
+        (("--for", "soon"), 2, "is no length of time"),
+        ((), 2, "--for"),
+        (("--for", "1s", "--metrics", "ftp://there"), 3, "is no address"),
+        (
+            ("--for", "1s", "--metrics", "http://127.0.0.1:1/metrics"),
+            3,
+            "127.0.0.1:1/metrics does not answer",
+        ),
+    ],
+)
+def test_bad_input_is_one_line(
+    shop: Shop, tmp_path: Path, words: tuple[str, ...], code: int, reason: str
+) -> None:
+    called = gated(shop, tmp_path, *words)
+
+    assert called.code == code
+    assert reason in " ".join(called.err.split())
+    assert shop.looks == [] or code == 3
