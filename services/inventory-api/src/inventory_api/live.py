@@ -5,7 +5,6 @@ from __future__ import annotations
 import ssl
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
-from functools import partial
 from random import Random
 from typing import Any
 
@@ -13,7 +12,7 @@ from inventory_api.adapters.news_archive import KafkaArchive
 from inventory_api.adapters.news_feed import NEWS_KEPT, RECENT_S, TOPICS, NewsFeed
 from inventory_api.application.newsroom import Archive, Newsroom
 from inventory_api.application.switches import Switches
-from inventory_api.application.webhooks import WebhookDesk, wake_when_sent_again
+from inventory_api.application.webhooks import WebhookDesk
 from inventory_api.domain.news import NewsLog
 from inventory_api.domain.subscription import Subscription
 from inventory_api.http.live import Live
@@ -141,6 +140,5 @@ def build_live(
             courier.run,
             stream.run,
             streams.keep_alive,
-            partial(wake_when_sent_again, desk, pulse, clock),
         ),
     )

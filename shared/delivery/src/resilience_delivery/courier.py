@@ -18,9 +18,11 @@ from resilience_runtime.errors import RuntimeFault
 from resilience_runtime.pulse import Pulse
 
 from .subscriptions import S, Subscriptions
-from .webhook import Answer, Message, Progress, Remains, Subscription, only_its_id
+from .webhook import Answer, Condition, Message, Progress, Remains, Subscription, only_its_id
 
 LOOK_AGAIN_S = 60.0
+LOOK_AT_KEPT_S = 1.0
+"""What keeps messages for later may end without a beat."""
 LOOK_FOR_LEASE_S = 0.5
 STORE_AGAIN_S = 1.0
 
@@ -130,8 +132,7 @@ class Courier(Generic[S]):
             return 0.0
         message = progress.due(now, self._kept)
         if message is None:
-            left = progress.next_at if progress.pending else None
-            return max(0.001, (left - now).total_seconds()) if left and left > now else LOOK_AGAIN_S
+            return _wait_s(progress, now)
         await self._try(subscription, progress, message)
         return 0.0
 
@@ -164,3 +165,11 @@ class Courier(Generic[S]):
         finally:
             for wait in waits:
                 wait.cancel()
+
+
+def _wait_s(progress: Progress, now: datetime) -> float:
+    """Return how long there is nothing to do, though nothing beats."""
+    if not progress.pending or progress.condition is not Condition.ACTIVE:
+        return LOOK_AGAIN_S
+    left = progress.next_at
+    return max(0.001, (left - now).total_seconds()) if left and left > now else LOOK_AT_KEPT_S

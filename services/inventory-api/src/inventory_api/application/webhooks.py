@@ -13,14 +13,12 @@ from inventory_api.domain.subscription import Subscription
 from resilience_contracts import FeatureState, FeatureView
 from resilience_delivery import Progress, SigningKey, Subscriptions, TooManySubscriptionsError
 from resilience_runtime import Clock, PublishError
-from resilience_runtime.pulse import Pulse
 
 from .errors import UnavailableError
 from .switches import Switches
 
 FEATURE = "integrations.webhooks"
 RETRY_S = 2.0
-LOOK_S = 0.5
 
 _log = structlog.get_logger(__name__)
 
@@ -150,16 +148,6 @@ class WebhookDesk:
             detail = "it did not confirm the change in time, which may still take effect"
             raise UnavailableError("kafka", detail, RETRY_S) from error
         _log.info(f"webhook {done}", subscription=subscription.id, actor=actor)
-
-
-async def wake_when_sent_again(desk: WebhookDesk, pulse: Pulse, clock: Clock) -> None:
-    """Beat when messages that were kept may be sent, or are kept from now on, for ever."""
-    kept = desk.kept() is not None
-    while True:
-        await clock.sleep(LOOK_S)
-        if (desk.kept() is not None) is not kept:
-            kept = not kept
-            pulse.beat()
 
 
 def _named(actor: str, key: str) -> str:
