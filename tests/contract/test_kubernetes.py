@@ -16,6 +16,7 @@ import degradation_engine.settings
 import flag_service.settings
 import health_monitor.settings
 import inventory_api.settings
+from resilience_cli.stack.certificates import AUTHORITY, write_certificates
 from resilience_runtime.settings import TraceSettings
 
 ROOT = Path(__file__).parents[2]
@@ -32,6 +33,7 @@ SETTINGS: dict[str, type[BaseSettings]] = {
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))[
     "services"
 ]
+PRINCIPALS = yaml.safe_load((ROOT / "infra/kafka/acls.yaml").read_text(encoding="utf-8"))["principals"]
 ONLY_THERE = {"ANONYMOUS_SCOPES", "OTEL_TRACES_EXPORTER", "OTEL_EXPORTER_OTLP_ENDPOINT", "S3_ENDPOINT_URL"}
 """What the composition sets and the base leaves: openness for one machine, traces, and a bucket that is not AWS's."""
 
@@ -122,17 +124,19 @@ def test_an_overlay_changes_what_is_there() -> None:
 
 @pytest.mark.parametrize("name", SETTINGS)
 def test_every_variable_is_a_setting_and_its_value_is_taken(
-    name: str, monkeypatch: pytest.MonkeyPatch
+    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     given = environment(name)
     for model in (SETTINGS[name], TraceSettings):
         for setting in model.model_fields:
             monkeypatch.delenv(setting.upper(), raising=False)
     for variable, value in given.items():
-        if value is not None:
-            monkeypatch.setenv(variable, value)
+        monkeypatch.setenv(variable, "from-elsewhere" if value is None else value)
+    write_certificates(tmp_path)
+    monkeypatch.setenv("KAFKA_SSL_CAFILE", str(tmp_path / AUTHORITY))
 
-    SETTINGS[name]()
+    assert SETTINGS[name]().model_dump()["kafka_sasl_username"] == name
+    assert name in PRINCIPALS
 
     declared = {setting.upper() for setting in SETTINGS[name].model_fields}
     shared = {
@@ -159,7 +163,7 @@ def test_no_secret_is_written_down(name: str) -> None:
     values = {
         variable: value
         for variable, value in environment(name).items()
-        if secret.search(variable) and value is not None and not variable.endswith("_FILE")
+        if secret.search(variable) and value is not None and not variable.endswith(("_FILE", "CAFILE"))
     }
 
     assert values.keys() <= {"OPENAI_BASE_URL", "INVENTORY_URL"}
@@ -224,6 +228,8 @@ def references(node: Any) -> Iterator[str]:
         for key, value in node.items():
             if key in {"secretKeyRef", "secret"} and "name" in value:
                 yield value["name"]
+            if key == "secret" and "secretName" in value:
+                yield value["secretName"]
             yield from references(value)
     elif isinstance(node, list):
         for one in node:
