@@ -16,9 +16,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from standardwebhooks import Webhook
 
+from resilience_delivery.message import Answer, Message
 from resilience_delivery.sender import AddressGuard, AddressRefusedError, WebhookSender
 from resilience_delivery.signing_key import SigningKey
-from resilience_delivery.webhook import Answer, Message
 from resilience_runtime import StartupError, SystemClock
 from tests.delivery.receiver import receiving
 

@@ -8,14 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from resilience_delivery.webhook import (
-    LOG_CAPACITY,
-    Answer,
-    Condition,
-    Message,
-    Outcome,
-    Progress,
-)
+from resilience_delivery.message import Answer, Message, Outcome
+from resilience_delivery.webhook import LOG_CAPACITY, Condition, Progress
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 FINE, REFUSED = Answer(204), Answer(500)

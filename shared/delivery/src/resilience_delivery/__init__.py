@@ -7,19 +7,12 @@ from .endpoint import Endpoint
 from .frame import Frame, Mailbox
 from .lease import KafkaLease, Lease
 from .listener import Encode, Listener
+from .message import Answer, LogEntry, Message, Outcome
 from .sender import AddressGuard, AddressRefusedError, Network, WebhookSender
 from .signing_key import SigningKey
 from .streams import StreamResponse, Streams, as_events, serve_streams, wire
 from .subscriptions import Subscriptions, TooManySubscriptionsError
-from .webhook import (
-    Answer,
-    Condition,
-    LogEntry,
-    Message,
-    Outcome,
-    Progress,
-    Subscription,
-)
+from .webhook import Condition, Progress, Subscription
 
 __all__ = [
     "AddressGuard",

@@ -17,8 +17,9 @@ from resilience_runtime.clock import Clock
 from resilience_runtime.errors import RuntimeFault
 from resilience_runtime.pulse import Pulse
 
+from .message import Answer, Message, Remains, only_its_id
 from .subscriptions import S, Subscriptions
-from .webhook import Answer, Condition, Message, Progress, Remains, Subscription, only_its_id
+from .webhook import Condition, Progress, Subscription
 
 LOOK_AGAIN_S = 60.0
 LOOK_AT_KEPT_S = 1.0

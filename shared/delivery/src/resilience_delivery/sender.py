@@ -21,7 +21,7 @@ from standardwebhooks import Webhook
 from resilience_runtime.clock import Clock
 from resilience_runtime.trace_context import current_traceparent
 
-from .webhook import Answer, Message
+from .message import Answer, Message
 
 TIMEOUT_S = 15.0
 USER_AGENT = b"retail-resilience-webhooks/1"

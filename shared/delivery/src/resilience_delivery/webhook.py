@@ -13,6 +13,8 @@ from enum import StrEnum
 from itertools import accumulate
 from typing import Self
 
+from .message import Answer, LogEntry, Message, Outcome, Remains, only_its_id, size_of
+
 DELAYS_S = (5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400)
 """Seconds between attempts: the example schedule of Standard Webhooks 1.0.0, 75.6 hours in all."""
 OFFSETS_S = tuple(accumulate(DELAYS_S))
@@ -21,12 +23,10 @@ MOST_RETRY_AFTER_S = 86_400.0
 LOG_CAPACITY = 50
 RECORD_BYTES = 1_500_000
 WAITING_BYTES = 500_000
-OVERHEAD_BYTES = 300
 """The topic takes records of 3 MB: what waits at once, and from which length what was sent is forgotten."""
 OVERLAP = timedelta(days=1)
 """For so long after a rotation, messages are signed with the secret before it too."""
 GONE = 410
-SUCCESSES = range(200, 300)
 
 
 class Condition(StrEnum):
@@ -35,14 +35,6 @@ class Condition(StrEnum):
     ACTIVE = "active"
     GONE = "gone"
     DEAD = "dead"
-
-
-class Outcome(StrEnum):
-    """How a message fared."""
-
-    DELIVERED = "delivered"
-    FAILED = "failed"
-    SUPERSEDED = "superseded"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,61 +69,6 @@ class Subscription:
         """Return the numbers of the secrets to sign with, the newest first."""
         both = self.rotated_at is not None and now < self.rotated_at + OVERLAP
         return (self.secret, self.secret - 1) if both else (self.secret,)
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """What is sent, byte for byte.
-
-    Attributes:
-        id: the same for the same event, whoever sends it, whenever.
-        about: what kind of news it is, as subscriptions name it.
-        scope: what it is of, as subscriptions name it.
-        subject: what it is the state of; a newer message of the same subject supersedes it.
-    """
-
-    id: str
-    type: str
-    about: str
-    scope: str
-    subject: str
-    body: str
-
-
-Remains = Callable[[Message], Message | None]
-"""Returns what is kept of a message that was sent, where a record would grow too long: all of it, it without a body,
-or nothing. What is left out is taken for new if it is offered again."""
-
-
-def only_its_id(message: Message) -> Message | None:
-    """Keep a message without its body: it is made anew where it is asked for again."""
-    return replace(message, body="")
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What came of an attempt: a status, or what went wrong instead."""
-
-    status: int | None = None
-    detail: str = ""
-    retry_after_s: float | None = None
-
-    @property
-    def delivered(self) -> bool:
-        """Whether the receiver has the message: any status of 2xx and nothing else."""
-        return self.status in SUCCESSES
-
-
-@dataclass(frozen=True, slots=True)
-class LogEntry:
-    """One line of the delivery log."""
-
-    message_id: str
-    type: str
-    at: datetime
-    outcome: Outcome
-    status: int | None = None
-    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,12 +184,6 @@ class Progress:
             not_before=None,
             deliveries={subject: replace(d, done=False) for subject, d in kept.items()},
         )
-
-
-def size_of(message: Message) -> int:
-    """Return about how many bytes a message takes in a record, where quotes and backslashes take two."""
-    body = message.body
-    return OVERHEAD_BYTES + len(body.encode()) + body.count('"') + body.count("\\")
 
 
 def _fitting(deliveries: dict[str, Delivery], fresh: list[Message]) -> list[Message]:

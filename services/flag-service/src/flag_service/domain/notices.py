@@ -13,7 +13,8 @@ from dataclasses import replace
 from datetime import datetime
 
 from resilience_contracts import HoldSet, LevelChanged, format_time
-from resilience_delivery.webhook import Message, Progress
+from resilience_delivery.message import Message
+from resilience_delivery.webhook import Progress
 
 from .subscription import Subscription, Topical
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from resilience_contracts import Because, FeatureState, FeatureView
-from resilience_delivery.webhook import Message
+from resilience_delivery.message import Message
 
 from .picture import Picture
 from .subscription import Topical

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from resilience_delivery import webhook
-from resilience_delivery.webhook import Message
+from resilience_delivery.message import Message
 
 
 class Topical(StrEnum):

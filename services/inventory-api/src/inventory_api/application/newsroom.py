@@ -9,7 +9,7 @@ from inventory_api.domain.news import News, NewsLog, Position
 from inventory_api.domain.subscription import Subscription, message_of
 from resilience_delivery import News as Told
 from resilience_delivery import Progress
-from resilience_delivery.webhook import Message, size_of
+from resilience_delivery.message import Message, size_of
 
 STORE_EVERY = 1_000
 """A position is stored with messages, and without any once it has come so many records further."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from resilience_delivery import webhook
-from resilience_delivery.webhook import Message
+from resilience_delivery.message import Message
 
 from .news import Choice, News, Topical
 
