@@ -5,9 +5,11 @@ BIN := .venv/bin
 PACKAGES := $(wildcard shared/* services/* infra/cli)
 EDITABLE := $(addprefix -e ,$(PACKAGES))
 SOURCES := $(addsuffix /pyproject.toml,$(PACKAGES))
+# Made-up passwords of tests and digests look like secrets to these.
+GUESSES := HexHighEntropyString Base64HighEntropyString KeywordDetector BasicAuthDetector
 SPREAD := --dist loadgroup --no-loadscope-reorder
 
-.PHONY: help run test test-e2e test-chaos test-compose check lint type contracts lock bench clean
+.PHONY: help run test test-e2e test-chaos test-compose check lint type secrets sbom contracts lock bench clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -37,6 +39,14 @@ lint: .venv/dev.stamp ## Formatting and lint
 
 type: .venv/dev.stamp ## mypy --strict
 	@$(BIN)/mypy $(addsuffix /src,$(PACKAGES)) tests
+
+secrets: .venv/dev.stamp ## Look for keys of known providers and private keys in every file of the repository (half a minute)
+	@git ls-files -z | xargs -0 $(BIN)/detect-secrets-hook --no-verify $(addprefix --disable-plugin ,$(GUESSES))
+
+sbom: .venv/dev.stamp ## Bills of materials (CycloneDX) in .stack/sbom: of the locks with hashes, of this environment with licences
+	@mkdir -p .stack/sbom
+	@for lock in services stack; do $(BIN)/cyclonedx-py requirements requirements/$$lock.txt --output-reproducible -o .stack/sbom/$$lock.json; done
+	@$(BIN)/cyclonedx-py environment $(BIN)/python --output-reproducible -o .stack/sbom/environment.json
 
 contracts: .venv/dev.stamp ## Write docs/contracts (JSON Schemas, AsyncAPI) from the code
 	@$(BIN)/python -m docs.contracts.generate

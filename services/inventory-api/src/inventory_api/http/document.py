@@ -9,7 +9,7 @@ from fastapi import FastAPI
 
 from inventory_api.domain.access import GUARDED, needed_scope
 
-from .example_story import OF_ANSWER, refusal, retold
+from .example_story import OF_ANSWER, SOME_ID, refusal, retold
 from .response_examples import example_of
 
 Json = dict[str, Any]
@@ -50,7 +50,7 @@ EXAMPLES: dict[tuple[str, str], Json] = {
     ("post", "/v1/transfers"): {"source": "central", "destination": "store-042", "lines": [_MOVE]},
     ("post", "/v1/transfers/{transfer_id}/receive"): {"lines": [_MOVE]},
     ("post", "/v1/returns"): {
-        "reservation_id": "6f1c7f9e-2f7b-4a53-9f0e-0c7d1b8f3a11",
+        "reservation_id": SOME_ID,
         "lines": [_LINE],
     },
     ("put", "/v1/stock/{sku}/locations/{location}"): {"safety_stock": 5, "reorder_point": 20},

@@ -6,6 +6,7 @@ promised. A count finds two too few; two go to a store; two come back that the c
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +14,8 @@ from resilience_runtime.problem import TYPE_PREFIX
 
 Json = dict[str, Any]
 
+SKU = "TEE-BLACK-M"
+SOME_ID = "6f1c7f9e-2f7b-4a53-9f0e-0c7d1b8f3a11"
 SOON = "2026-11-25T09:45:00.000Z"
 _LEVEL_AFTER_COUNT = {"on_hand": 118, "available": 111, "version": 5}
 _REFUSED: Mapping[int, tuple[str, str]] = {
@@ -144,5 +147,5 @@ def refusal(status: int, path: str, detail: str) -> Json:
         "status": status,
         "detail": detail,
         "code": code,
-        "instance": path,
+        "instance": re.sub(r"{(\w+)}", lambda name: SKU if name[1] == "sku" else SOME_ID, path),
     }
