@@ -38,7 +38,7 @@ class Settings(HttpSettings, KafkaSettings, LogSettings, RuntimeSettings):
     )
 
     database_url: SecretStr = SecretStr("postgresql://inventory@127.0.0.1:5433/inventory")
-    database_writers: int = Field(default=8, ge=1, le=64, description="transactions at once")
+    database_writers: int = Field(default=4, ge=1, le=64, description="transactions at once")
     database_readers: int = Field(default=4, ge=1, le=64, description="reads at once")
     database_queue_s: float = Field(default=5.0, gt=0, le=60, description="longest wait for one of them")
     redis_url: SecretStr = SecretStr("redis://127.0.0.1:6380/0")
