@@ -2,5 +2,11 @@
 import { follow } from "./live.js";
 import { dialogs } from "./dialog.js";
 
-follow();
-dialogs();
+function begin() {
+  follow();
+  dialogs();
+}
+
+// The first view comes first: to follow the stream at once would have the page fetched again before it is painted.
+if (document.hidden) begin();
+else requestAnimationFrame(() => setTimeout(begin));
