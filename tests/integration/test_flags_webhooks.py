@@ -18,8 +18,9 @@ from tests.flag_service.processes import HELD, KEY, Flags, World
 from tests.flag_service.running import until
 
 DELIVERS = '"event": "delivers webhooks"'
-TAKEN_OVER_WITHIN_S = {signal.SIGTERM: 10.0, signal.SIGKILL: 25.0}
-"""A killed one is missed after Kafka's session timeout of ten seconds; the group then needs a few to elect."""
+TAKEN_OVER_WITHIN_S = 25.0
+"""Kafka misses a killed replica, be it of an earlier test on the same group, after its session timeout of ten seconds;
+the group then needs a few to elect."""
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ async def world(kafka_bootstrap: str, tmp_path: Path) -> AsyncIterator[World]:
         yield World(kafka_bootstrap, tmp_path, publisher, stack)
 
 
-@pytest.mark.parametrize("how", TAKEN_OVER_WITHIN_S)
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
 async def test_the_replica_that_is_left_goes_on_with_the_same_subscription_and_secret(
     world: World, how: signal.Signals
 ) -> None:
@@ -55,7 +56,7 @@ async def test_the_replica_that_is_left_goes_on_with_the_same_subscription_and_s
         first.process.send_signal(how)
         await first.process.wait()
         await second.client.delete(f"/v1/holds/{world.scope}/{HELD}", headers={"X-API-Key": KEY})
-        await until(lambda: len(receiver.requests) == 2, TAKEN_OVER_WITHIN_S[how])
+        await until(lambda: len(receiver.requests) == 2, TAKEN_OVER_WITHIN_S)
 
         for request in receiver.requests:
             Webhook(made.json()["secret"]).verify(request.body, request.headers)
