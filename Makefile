@@ -17,7 +17,7 @@ help: ## Show this list
 run: .venv/stack.stamp ## Start everything on loopback with demo data (Ctrl-C stops it)
 	@$(BIN)/resilience up
 
-test: .venv/dev.stamp ## Run the suite, real services included (10 to 15 minutes on two cores)
+test: .venv/dev.stamp ## Run the suite, real services included (10 to 13 minutes on two cores)
 	@$(BIN)/python -m pytest -n 3 $(SPREAD) -m "not e2e and not operations and not chaos" $(ARGS)
 
 test-e2e: .venv/dev.stamp ## Everything up: outages, kills, console in a browser, alerts, runbooks (9 to 14 minutes)
