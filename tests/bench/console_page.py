@@ -121,6 +121,7 @@ async def day(browser: Browser, replica: Replica, bus: MemoryBus) -> tuple[list[
     page = await browser.new_page()
     await page.add_init_script(STUBS)
     await page.goto(replica.url)
+    await page.wait_for_function("() => 'stream' in window")
     await page.evaluate(
         "(pages) => { window.pages = pages; stream.dispatchEvent(new Event('open')); }", pages
     )
