@@ -31,7 +31,7 @@ from tests.cli.command import Command, until
 from tests.fixtures.stack import RunningStack, running_stack
 
 pytestmark = [
-    pytest.mark.operations,
+    pytest.mark.secured,
     pytest.mark.timeout(180),
     # aiokafka leaves a connection to the garbage collector when its handshake fails or takes too long.
     pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
