@@ -156,7 +156,7 @@ async def test_after_one_failure_nobody_who_can_be_answered_waits(bench: Bench) 
 
     async with bench.store.transaction():  # the store answers nobody meanwhile
         assert (await asyncio.wait_for(reader.one(sku), 0.1)).stale
-    await asyncio.wait(reader._flights.under_way())
+    await asyncio.wait(set(reader._flights._by_key.values()))
 
     assert not (await reader.one(sku)).stale
 

@@ -48,8 +48,8 @@ class PromptProtocol(HttpToolsProtocol):
     What the entrance refuses is answered at once.
 
     Args:
-        entrance: None lets everybody in.
         intake: of all connections of the entrance.
+        entrance: None lets everybody in, and what comes is read at once.
     """
 
     _timer: asyncio.TimerHandle | None = None
@@ -58,9 +58,7 @@ class PromptProtocol(HttpToolsProtocol):
     _begun = False
     _head_bytes = 0
 
-    def __init__(
-        self, *args: Any, entrance: Entrance | None = None, intake: Intake | None = None, **kwargs: Any
-    ) -> None:
+    def __init__(self, *args: Any, intake: Intake, entrance: Entrance | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._entrance = entrance
         self._intake = intake
@@ -77,7 +75,7 @@ class PromptProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Read it, after others that came before."""
-        if self._entrance is None or self._intake is None:
+        if self._entrance is None:
             self.read(data)
             return
         rests = not self._in_message and not self.flow.read_paused
@@ -131,7 +129,7 @@ class PromptProtocol(HttpToolsProtocol):
         self.on_response_complete()
 
     def _weigh(self, scope: Scope) -> Refusal | None:
-        return self._entrance.admit(scope, len(self._intake or ())) if self._entrance else None
+        return self._entrance.admit(scope, len(self._intake)) if self._entrance else None
 
     def _stop(self) -> None:
         if self._timer is not None:

@@ -40,10 +40,6 @@ class Flights(Generic[V]):
                 self._boarding.append(key)
         return {self._by_key[key] for key in keys}
 
-    def under_way(self) -> set[asyncio.Task[dict[str, V]]]:
-        """Return every flight that has not landed."""
-        return set(self._by_key.values())
-
     async def _fly(self) -> dict[str, V]:
         keys: list[str] = []
         try:
