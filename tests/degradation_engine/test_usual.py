@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from degradation_engine.domain.instant import DAY_MS
-from degradation_engine.domain.usual import HOUR_MS, HOURS, Usual, quick_ms, warned
+from degradation_engine.domain.usual import HOUR_MS, HOURS, LEVEL_RATE, Usual, quick_ms, trifling, warned
 from resilience_contracts import EarlyWarning, Observation, Outcome
 from tests.degradation_engine.shop import START
 
@@ -26,7 +26,7 @@ def recent(*latencies: float, missed: int = 0) -> list[Observation]:
 def learnt(latency_ms: float, hours: int = 24, first_ms: int = 0) -> Usual:
     usual = Usual()
     for minute in range(hours * 60):
-        usual.learn(latency_ms, first_ms + minute * 60_000, 60)
+        usual.learn(latency_ms, first_ms + minute * 60_000, 60_000)
     return usual
 
 
@@ -39,19 +39,41 @@ def test_what_never_changes_is_exactly_usual(latency_ms: float, first_ms: int) -
 
 def test_nothing_is_unusual_before_an_hour_is_learnt() -> None:
     usual = Usual()
-    for minute in range(59):
-        usual.learn(5, minute * 60_000, 60)
+    for minute in range(1, 60):
+        usual.learn(5, minute * 60_000, 60_000)
         assert usual.slowness(5000, minute * 60_000) == 0
-    usual.learn(5, HOUR_MS, 60)
+    usual.learn(5, HOUR_MS, 60_000)
 
     assert usual.slowness(50, HOUR_MS) == pytest.approx(10, rel=1e-4)
+
+
+def test_a_report_is_learnt_once_a_minute_and_a_silence_counts_as_one_report() -> None:
+    usual = learnt(5, 2, DAY_MS)
+    last_ms, before = usual.learnt_ms, usual.level
+
+    assert [usual.due(last_ms + ms) for ms in (-60_000, 0, 59_999, 60_000)] == [False, False, False, True]
+
+    usual.learn(5 * math.e, last_ms + 10 * HOUR_MS, 60_000)
+    assert usual.level - before == pytest.approx(LEVEL_RATE / 60, abs=1e-6)
+    usual.learn(5 * math.e, last_ms + 20 * HOUR_MS, HOUR_MS // 2)
+    assert usual.level - before == pytest.approx(LEVEL_RATE / 60 + LEVEL_RATE / 2, abs=0.01)
+
+
+@given(st.floats(0, 100), st.floats(0, 1e6), st.floats(0, 500), st.booleans())
+def test_what_is_trifling_is_never_warned_of(
+    longest: float, times: float, objective: float, already: bool
+) -> None:
+    if trifling(RULE, longest, objective):
+        assert not warned(RULE, times, longest, objective, already=already)
+    else:
+        assert warned(RULE, RULE.times_usual, longest, objective, already=True)
 
 
 def test_each_hour_has_its_own_usual() -> None:
     usual = Usual()
     for minute in range(14 * 24 * 60):
         nightly = minute // 60 % 24 == 3
-        usual.learn(40 if nightly else 8, minute * 60_000, 60)
+        usual.learn(40 if nightly else 8, minute * 60_000, 60_000)
 
     assert usual.slowness(40, 14 * DAY_MS + 3 * HOUR_MS) < 1.2
     assert usual.slowness(40, 14 * DAY_MS + 15 * HOUR_MS) == pytest.approx(5, rel=0.2)
@@ -60,7 +82,7 @@ def test_each_hour_has_its_own_usual() -> None:
 def test_an_hour_of_anything_is_worth_little() -> None:
     usual = learnt(8)
     for minute in range(60):
-        usual.learn(8000, DAY_MS + minute * 60_000, 60)
+        usual.learn(8000, DAY_MS + minute * 60_000, 60_000)
 
     assert usual.slowness(8000, DAY_MS + HOUR_MS) > 400
 
@@ -69,11 +91,11 @@ def test_a_leak_of_an_hour_does_not_become_usual_and_a_deploy_does_within_a_day(
     usual = learnt(8)
 
     for minute in range(60):
-        usual.learn(8 * 20 ** (minute / 60), DAY_MS + minute * 60_000, 60)
+        usual.learn(8 * 20 ** (minute / 60), DAY_MS + minute * 60_000, 60_000)
     assert usual.slowness(160, DAY_MS + HOUR_MS) > 10
 
     for minute in range(24 * 60):
-        usual.learn(32, DAY_MS + HOUR_MS + minute * 60_000, 60)
+        usual.learn(32, DAY_MS + HOUR_MS + minute * 60_000, 60_000)
     assert usual.slowness(32, 2 * DAY_MS + HOUR_MS) < 1.2
 
 
@@ -130,7 +152,7 @@ def test_too_few_answers_say_nothing() -> None:
 def test_what_is_remembered_is_bounded(reports: list[tuple[float, int]]) -> None:
     usual = Usual()
     for (latency_ms, _), now_ms in zip(reports, accumulate(step for _, step in reports), strict=True):
-        usual.learn(latency_ms, now_ms, 3600)
+        usual.learn(latency_ms, now_ms, HOUR_MS)
 
     assert len(usual.hours) == HOURS
     assert all(math.isfinite(figure) and abs(figure) < 1000 for figure in (usual.level, *usual.hours))

@@ -13,16 +13,17 @@ from . import score
 from .instant import span_ms
 from .outage import Outages
 from .refusal import RefusalReason, Refused
-from .report import Report
+from .report import Probe, Report
 from .score import FULL, STALE_CAP, UNKNOWN_CAP, health_of, middle
 from .sighting import (
     BreakerSighting,
     ProbeSighting,
     Sighting,
+    longest_hit,
     of_breaker,
     of_probe,
 )
-from .usual import Usual, quick_ms, warned
+from .usual import HITS_NEEDED, Usual, quick_ms, trifling, warned
 
 S = TypeVar("S", bound=Sighting)
 
@@ -94,14 +95,13 @@ class Track:
     def take(self, event: Report, policy: Policy, seen_ms: int) -> Sighting | None:
         """Keep a report for which there is room and return it, if it is newer than its observer's last one."""
         if event.probe is not None:
-            quick = quick_ms(event.probe.recent) if policy.early_warning is not None else None
-            slowness = self._slowness(event, quick, policy, seen_ms)
-            probe = _keep(
-                self.probes, event.observer, of_probe(event, event.probe, policy, seen_ms, slowness)
-            )
-            if probe is not None and quick is not None:
-                heard_s = policy.dependencies[event.dependency].interval_s / len(self.probes)
-                self.usual.learn(quick, seen_ms, heard_s)
+            longest_ms = longest_hit(event.probe.recent)
+            slowness = self._slowness(event, event.probe, policy, seen_ms, longest_ms)
+            probe = of_probe(event, event.probe, policy, seen_ms, slowness=slowness, longest_ms=longest_ms)
+            if _keep(self.probes, event.observer, probe) is None:
+                return None
+            if policy.early_warning is not None and self.usual.due(seen_ms):
+                self._learn(event, event.probe, policy, seen_ms)
             return probe
         if event.breaker is not None:
             before = self.breakers.get(event.observer)
@@ -175,16 +175,28 @@ class Track:
         """Return when anybody last saw this dependency."""
         return max((seen.seen_ms for seen in self.sightings()), default=None)
 
-    def _slowness(self, event: Report, quick: float | None, policy: Policy, seen_ms: int) -> float:
+    def _learn(self, event: Report, probe: Probe, policy: Policy, seen_ms: int) -> None:
+        quick = quick_ms(probe.recent)
+        if quick is not None:
+            self.usual.learn(quick, seen_ms, span_ms(policy.dependencies[event.dependency].interval_s))
+
+    def _slowness(
+        self, event: Report, probe: Probe, policy: Policy, seen_ms: int, longest_ms: float | None
+    ) -> float:
+        rule = policy.early_warning
+        if rule is None:
+            return 0.0
+        objective_ms = policy.dependencies[event.dependency].latency_objective_ms
+        enough = len(probe.recent) >= HITS_NEEDED
+        if enough and longest_ms is not None and trifling(rule, longest_ms, objective_ms):
+            return 0.0
         before = self.probes.get(event.observer)
         held = before.slowness if before is not None and _fresh(before, seen_ms) else 0.0
-        if policy.early_warning is None:
-            return 0.0
+        quick = quick_ms(probe.recent)
         if quick is None:
             return held  # a monitor that has just begun says nothing of it yet
         times = self.usual.slowness(quick, seen_ms)
-        objective_ms = policy.dependencies[event.dependency].latency_objective_ms
-        told = warned(policy.early_warning, times, quick, objective_ms, already=held > 0.0)
+        told = warned(rule, times, quick, objective_ms, already=held > 0.0)
         return round(times, 1) if told else 0.0
 
 

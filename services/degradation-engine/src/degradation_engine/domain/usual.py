@@ -13,12 +13,14 @@ from dataclasses import dataclass, field
 
 from resilience_contracts import EarlyWarning
 
-from .instant import DAY_MS
+from .instant import DAY_MS, MINUTE_MS, SECOND_MS
 from .report import Result
 
 HOURS = 24
 HOUR_MS = DAY_MS // HOURS
 HOUR_S = 3600.0
+LEARNS_EVERY_MS = MINUTE_MS
+"""A report holds the last minute at the usual pace: to learn from each would count every result twelve times."""
 LEARNT_AFTER_S = HOUR_S
 """Nothing is unusual before so much of probing has been heard."""
 HITS_NEEDED = 6
@@ -40,6 +42,7 @@ class Usual:
     """Natural logarithms of milliseconds: `level`, and by hour of the day in UTC what is added to it."""
 
     heard_s: float = 0.0
+    learnt_ms: int = 0
     level: float = 0.0
     hours: list[float] = field(default_factory=lambda: [0.0] * HOURS)
 
@@ -49,8 +52,14 @@ class Usual:
             return 0.0
         return math.exp(_log(quick_ms) - self.level - self.hours[_hour(now_ms)])
 
-    def learn(self, quick_ms: float, now_ms: int, heard_s: float) -> None:
-        """Take a report over, as so many seconds of probing."""
+    def due(self, now_ms: int) -> bool:
+        """Say whether it is time to learn again."""
+        return now_ms - self.learnt_ms >= LEARNS_EVERY_MS
+
+    def learn(self, quick_ms: float, now_ms: int, interval_ms: int) -> None:
+        """Take a report over, as the time since the last one; of a silence only as much as one report covers."""
+        heard_s = min(now_ms - self.learnt_ms, max(LEARNS_EVERY_MS, interval_ms)) / SECOND_MS
+        self.learnt_ms = now_ms
         seen, hour = _log(quick_ms), _hour(now_ms)
         if not self.heard_s:
             self.level = round(seen, DECIMALS)
@@ -68,6 +77,11 @@ def quick_ms(recent: Sequence[Result]) -> float | None:
     """
     latencies_ms = sorted([seen.latency_ms for seen in recent if seen.outcome.hit])
     return latencies_ms[len(latencies_ms) // QUARTER] if len(latencies_ms) >= HITS_NEEDED else None
+
+
+def trifling(rule: EarlyWarning, longest_ms: float, objective_ms: float) -> bool:
+    """Say whether results that take so long at most are surely worth no warning, begun or not."""
+    return longest_ms < rule.share_of_objective * objective_ms * ENDS_AT
 
 
 def warned(rule: EarlyWarning, times: float, quick_ms: float, objective_ms: float, *, already: bool) -> bool:
