@@ -47,11 +47,11 @@ def test_nothing_is_unusual_before_an_hour_is_learnt() -> None:
     assert usual.slowness(50, HOUR_MS) == pytest.approx(10, rel=1e-4)
 
 
-def test_a_report_is_learnt_once_a_minute_and_a_silence_counts_as_one_report() -> None:
+def test_a_report_is_learnt_four_times_a_minute_and_a_silence_counts_as_one_report() -> None:
     usual = learnt(5, 2, DAY_MS)
     last_ms, before = usual.learnt_ms, usual.level
 
-    assert [usual.due(last_ms + ms) for ms in (-60_000, 0, 59_999, 60_000)] == [False, False, False, True]
+    assert [usual.due(last_ms + ms) for ms in (-60_000, 0, 14_999, 15_000)] == [False, False, False, True]
 
     usual.learn(5 * math.e, last_ms + 10 * HOUR_MS, 60_000)
     assert usual.level - before == pytest.approx(LEVEL_RATE / 60, abs=1e-6)

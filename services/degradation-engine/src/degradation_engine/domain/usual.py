@@ -19,8 +19,8 @@ from .report import Result
 HOURS = 24
 HOUR_MS = DAY_MS // HOURS
 HOUR_S = 3600.0
-LEARNS_EVERY_MS = MINUTE_MS
-"""A report holds the last minute at the usual pace: to learn from each would count every result twelve times."""
+LEARNS_EVERY_MS = MINUTE_MS // 4
+"""A report holds the last minute at the usual pace. To learn from each warns no better; once a minute, without cause."""
 LEARNT_AFTER_S = HOUR_S
 """Nothing is unusual before so much of probing has been heard."""
 HITS_NEEDED = 6
