@@ -14,8 +14,10 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import sys
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -40,6 +42,7 @@ BURST_PER_S, BURST_S = 5_000, 15.0
 AVAILABILITY_BOUND, RESERVATIONS_BOUND = 0.7, 0.5
 STEADY_P99_MS_BOUND, BURST_P99_MS_BOUND, MOST_IMPORTANT_BOUND = 30.0, 50.0, 0.999
 SETTLED_SHARE = 0.01
+REST_S = 120.0
 WELL = {200, 201}
 REFUSED = {429, 503}
 RESULT = Path(".stack/bench/inventory_speed.json")
@@ -93,6 +96,20 @@ class Bench:
                     body = {"sku": sku, "location": code, "delta": ON_HAND, "reason": "RECEIPT"}
                     api.post("/v1/adjustments", json=body).raise_for_status()
             return api.get("/v1/stock/SKU-000").raise_for_status().content
+
+    def rest(self) -> None:
+        """Wait until everything that was written before is published: it is no part of what comes next."""
+        end_s = time.monotonic() + REST_S
+        while max(self._ages_s()) > 0:
+            assert time.monotonic() < end_s, f"not at rest after {REST_S:.0f} s"
+            time.sleep(0.1)
+
+    def _ages_s(self) -> list[float]:
+        said = httpx.get(self._stack.metrics_url("inventory-api"), trust_env=False, timeout=10).text
+        return [
+            float(age)
+            for age in re.findall(r"^inventory_(?:outbox|redo)_age_seconds ([-.e\d]+)", said, re.MULTILINE)
+        ]
 
     def load(self, plan: Plan) -> tuple[dict[str, Outcome], float]:
         """Drive the client."""
@@ -253,6 +270,7 @@ def main() -> int:
         for name, measure in parts.items():
             if not only or name in only:
                 measure()
+                bench.rest()
     RESULT.parent.mkdir(parents=True, exist_ok=True)
     RESULT.write_text(json.dumps(bench.rows, indent=1), encoding="utf-8")
     return int(not all(holds for *_, holds in bench.rows))

@@ -269,7 +269,7 @@ async def test_what_ends_a_hold_is_let_in_however_many_wait_for_the_database() -
     client = Client()
     client.backend.waits_for = "reservations"
     waiting = []
-    for _ in range(LANES[Lane.WRITE].initial * 2):
+    for _ in range(2 * max(AT_LEAST, LANES[Lane.WRITE].initial)):
         waiting.append(asyncio.create_task(client.ask(*SETTLE)))
         for _ in range(3):
             await asyncio.sleep(0)

@@ -5,13 +5,21 @@ from collections.abc import AsyncIterator
 
 import httpx
 import pytest
-from fastapi import FastAPI, HTTPException, Request
+from fastapi import APIRouter, FastAPI, HTTPException, Request
+from fastapi.dependencies.utils import get_dependant
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 from starlette.responses import JSONResponse, Response
 
-from resilience_runtime import Problem, ProblemDetails, Readiness, build_app, configure_logging
+from resilience_runtime import (
+    Problem,
+    ProblemDetails,
+    Readiness,
+    build_app,
+    configure_logging,
+    prepare_routes,
+)
 from resilience_runtime.http import _pointer
 
 LIMIT = 1000
@@ -197,3 +205,25 @@ def test_a_pointer_can_be_taken_apart_again(location: list[str | int]) -> None:
 
     steps = [step.replace("~1", "/").replace("~0", "~") for step in pointer.split("/")[1:]]
     assert steps == [str(step) for step in location]
+
+
+async def test_the_first_request_finds_its_route_prepared(monkeypatch: pytest.MonkeyPatch) -> None:
+    app, router, prepared = application(), APIRouter(prefix="/v1"), list[str]()
+
+    @router.get("/hello")
+    async def hello() -> str:
+        return "hello"
+
+    def noted(*args: object, **kwargs: object) -> object:
+        prepared.append(str(kwargs["path"]))
+        return get_dependant(*args, **kwargs)  # type: ignore[arg-type]
+
+    app.include_router(router)
+    monkeypatch.setattr("fastapi.routing.get_dependant", noted)
+
+    prepare_routes(app)
+    assert prepared == ["/v1/hello"]
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        assert (await client.get("/v1/hello")).json() == "hello"
+    assert prepared == ["/v1/hello"]

@@ -5,7 +5,7 @@ import asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resilience_runtime.http_intake import TURN_S, Intake
+from resilience_runtime.http_intake import CROWD, STEPS, TURN_S, Intake
 
 
 class Time:
@@ -29,6 +29,12 @@ class Connection:
         self._notes.append(f"{self._name}{data.decode()}")
 
 
+async def _steps(count: int, notes: list[str]) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
+        notes.append("step")
+
+
 async def test_what_comes_is_read_in_the_order_in_which_it_came_but_for_what_goes_first() -> None:
     time, notes = Time(), list[str]()
     intake, one, other = Intake(time), Connection("a", time, notes), Connection("b", time, notes)
@@ -50,11 +56,38 @@ async def test_between_two_turns_others_go_on() -> None:
 
     for number in range(4):
         intake.put(slow, str(number).encode())
-    asyncio.get_running_loop().call_soon(notes.append, "another")
+    await _steps(STEPS, notes)
+    assert notes == ["a0", "a1", *["step"] * STEPS]
     for _ in range(2):
         await asyncio.sleep(0)
 
-    assert notes == ["a0", "a1", "another", "a2", "a3"]
+    assert notes[2 + STEPS :] == ["a2", "a3"]
+
+
+async def test_where_a_crowd_waits_it_is_read_without_rest() -> None:
+    time, notes = Time(), list[str]()
+    intake, slow = Intake(time), Connection("a", time, notes, TURN_S)
+
+    for number in range(CROWD + 2):
+        intake.put(slow, str(number).encode())
+    await _steps(3, notes)
+
+    assert notes == ["a0", "step", "a1", "step", "a2", "step"]
+
+
+async def test_what_comes_in_a_rest_is_read_after_it() -> None:
+    time, notes = Time(), list[str]()
+    intake, one = Intake(time), Connection("a", time, notes)
+
+    intake.put(one, b"1")
+    await asyncio.sleep(0)
+    intake.put(one, b"2")
+    await _steps(STEPS, notes)
+    assert notes == ["a1", *["step"] * STEPS]
+    for _ in range(2):
+        await asyncio.sleep(0)
+
+    assert notes[-1] == "a2"
 
 
 async def test_what_comes_while_others_wait_may_go_first() -> None:
@@ -65,7 +98,7 @@ async def test_what_comes_while_others_wait_may_go_first() -> None:
         intake.put(slow, str(number).encode())
     await asyncio.sleep(0)
     intake.put(Connection("b", time, notes, TURN_S), b"1", first=True)
-    for _ in range(4):
+    for _ in range(3 * (STEPS + 2)):
         await asyncio.sleep(0)
 
     assert notes == ["a0", "b1", "a1", "a2"]
@@ -82,7 +115,7 @@ def test_everything_is_read_once_and_each_connection_in_its_order(
             intake.put(Connection(f"{name}-", time, notes, takes_s), str(number).encode())
             if pause:
                 await asyncio.sleep(0)
-        for _ in came:
+        for _ in range(len(came) * (STEPS + 2)):
             await asyncio.sleep(0)
         return notes
 

@@ -59,6 +59,7 @@ from resilience_runtime import (
     configure_logging,
     finishing,
     load,
+    prepare_routes,
     run,
     run_service,
     serve,
@@ -138,6 +139,7 @@ async def inventory(settings: Settings, policy: Policy, tracing: Tracing) -> int
         sources = kafka_sources(settings, publisher, refused, clock, rng)
         live = build_live(settings, services.switches, sources, clock, rng)
         open_live(app, live.live)
+        prepare_routes(app)
         rows.watch_live(metrics, live)
         serving = serve(tracing.served(app), settings.host, settings.port, entrance=entrance)
         return await run(

@@ -16,7 +16,7 @@ from .bus import (
 )
 from .clock import Clock, ManualClock, SystemClock
 from .errors import RuntimeFault, StartupError
-from .http import Readiness, build_app
+from .http import Readiness, build_app, prepare_routes
 from .intake import OnBad
 from .kafka import DeadLetters, KafkaAccess, KafkaPublisher, ReplicaReader
 from .lifecycle import run, run_service
@@ -96,6 +96,7 @@ __all__ = [
     "current_traceparent",
     "finishing",
     "load",
+    "prepare_routes",
     "run",
     "run_service",
     "serve",

@@ -67,6 +67,12 @@ def build_app(
     return app
 
 
+def prepare_routes(app: FastAPI) -> None:
+    """Have every route prepared now: FastAPI leaves that to the first request, which then waits for them all."""
+    for route in app.routes:
+        route.matches({"type": "http", "method": "GET", "path": "", "root_path": "", "headers": []})
+
+
 def _responder(shapes: Mapping[str, ErrorShape]) -> ErrorShape:
     def respond(request: Request, details: ProblemDetails) -> Response:
         for prefix, shape in shapes.items():

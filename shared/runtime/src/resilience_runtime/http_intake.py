@@ -1,7 +1,8 @@
 """What has come in over all connections and waits to be read.
 
 An event loop hands over whatever has come in before anything else goes on. When a thousand clients ask at once, a
-request under way then waits for a thousand others to be read, and answered or refused, at each step of its own.
+request under way then waits for a thousand others to be read, and answered or refused, at each step of its own. So what
+is under way goes first: between two readings it may take some steps, each of which is a turn of the event loop.
 """
 
 from __future__ import annotations
@@ -13,6 +14,10 @@ from collections.abc import Callable
 from typing import Protocol
 
 TURN_S = 0.004
+STEPS = 12
+"""Turns of the event loop between two readings: about what a write takes with its round trips to a database."""
+CROWD = 100
+"""Where so many wait nobody rests: nearly all of them will be refused, which is quick."""
 
 
 class Reader(Protocol):
@@ -23,7 +28,7 @@ class Reader(Protocol):
 
 
 class Intake:
-    """Lets connections read for some milliseconds in each turn of the event loop, in the order in which data came.
+    """Lets connections read for some milliseconds and then rest for `STEPS`, in the order in which data came.
 
     Args:
         clock: monotonic seconds.
@@ -39,7 +44,7 @@ class Intake:
         return len(self._first) + len(self._rest)
 
     def put(self, reader: Reader, data: bytes, *, first: bool = False) -> None:
-        """Have data read in this turn of the event loop or a later one.
+        """Have data read in one of the next turns of the event loop.
 
         Args:
             reader: whose it is.
@@ -58,6 +63,13 @@ class Intake:
             reader.read(data)
             if self._clock() >= until_s:
                 break
-        self._called = bool(self._first or self._rest)
-        if self._called:
-            asyncio.get_running_loop().call_soon(self._read_some)
+        self._rest_for(STEPS if len(self) < CROWD else 0)
+
+    def _rest_for(self, steps: int) -> None:
+        loop = asyncio.get_running_loop()
+        if steps:
+            loop.call_soon(self._rest_for, steps - 1)
+        elif len(self):
+            loop.call_soon(self._read_some)
+        else:
+            self._called = False

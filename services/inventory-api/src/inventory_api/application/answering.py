@@ -33,7 +33,13 @@ Render = Callable[[T | InventoryError], Answer]
 
 
 async def answer(
-    store: Store, request: Request | None, work: Work[T], render: Render[T], step: Step[T] | None = None
+    store: Store,
+    request: Request | None,
+    work: Work[T],
+    render: Render[T],
+    step: Step[T] | None = None,
+    *,
+    first: bool = False,
 ) -> Answer:
     """Do the work in one transaction and keep its answer there, refusals included.
 
@@ -42,7 +48,8 @@ async def answer(
         request: None when the client gave no key; then nothing is kept.
         work: what to do.
         render: turns its result, or the error it raised, into an answer.
-        step: is tried first, if there is one; when it does nothing, the work is done.
+        step: is tried before, if there is one; when it does nothing, the work is done.
+        first: whether it goes before others that wait for the authority.
 
     Raises:
         KeyReusedError: the key belongs to another request.
@@ -50,7 +57,7 @@ async def answer(
         UnavailableError, BusyError: nothing is kept then, so that a repetition tries again.
     """
     try:
-        return await patiently(lambda: _do(store, request, work, render, step))
+        return await patiently(lambda: _do(store, request, work, render, step, first=first))
     except KeyConflictError:
         raise
     except InventoryError as error:
@@ -58,22 +65,28 @@ async def answer(
     if request is None:
         return refused
     # What the work did is undone with its transaction; the refusal is kept in one of its own.
-    return await patiently(lambda: _do(store, request, _nothing, lambda _: refused))
+    return await patiently(lambda: _do(store, request, _nothing, lambda _: refused, first=first))
 
 
 async def _do(
-    store: Store, request: Request | None, work: Work[T], render: Render[T], step: Step[T] | None = None
+    store: Store,
+    request: Request | None,
+    work: Work[T],
+    render: Render[T],
+    step: Step[T] | None = None,
+    *,
+    first: bool,
 ) -> Answer:
     if request is None:
         done = None
         if step is not None:
-            async with store.single() as transaction:
+            async with store.single(first=first) as transaction:
                 done = await step(transaction)
         if done is None:
-            async with store.transaction() as transaction:
+            async with store.transaction(first=first) as transaction:
                 done = await work(transaction)
         return render(done)
-    async with store.transaction() as transaction:
+    async with store.transaction(first=first) as transaction:
         kept = await transaction.answers.claim(request.caller, request.key)
         if kept is not None:
             return _same(kept, request)

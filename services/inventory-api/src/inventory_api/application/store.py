@@ -251,10 +251,10 @@ class Transaction(Protocol):
 class Store(Protocol):
     """Where transactions come from."""
 
-    def transaction(self) -> AbstractAsyncContextManager[Transaction]:
-        """Begin; commit when the block ends, roll back when it raises."""
+    def transaction(self, *, first: bool = False) -> AbstractAsyncContextManager[Transaction]:
+        """Begin, `first` before others that wait to; commit when the block ends, roll back when it raises."""
 
-    def single(self) -> AbstractAsyncContextManager[Transaction]:
+    def single(self, *, first: bool = False) -> AbstractAsyncContextManager[Transaction]:
         """Begin what has one step alone, which is then committed by itself, without asking for it."""
 
     def reading(self) -> AbstractAsyncContextManager[Transaction]:

@@ -29,10 +29,10 @@ from resilience_runtime.problem import MEDIA_TYPE, ProblemDetails
 
 from .measure import Observe
 
-TURN = LimiterSettings(initial=50, lowest=4, highest=200, queueing_s=0.003)
+TURN = LimiterSettings(initial=12, lowest=4, highest=200, queueing_s=0.003)
 LANES = {
-    Lane.WRITE: LimiterSettings(initial=64, lowest=8, highest=500, queueing_s=0.025),
-    Lane.READ: LimiterSettings(initial=64, lowest=8, highest=500, queueing_s=0.025),
+    Lane.WRITE: LimiterSettings(initial=8, lowest=4, highest=64, queueing_s=0.025),
+    Lane.READ: LimiterSettings(initial=16, lowest=8, highest=64, queueing_s=0.025),
     Lane.OFFICE: LimiterSettings(initial=16, lowest=16, highest=16),
 }
 MOST_WAITING = (inf, 80, 64, 48, 32, 16)

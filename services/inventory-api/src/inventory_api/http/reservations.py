@@ -160,6 +160,7 @@ async def _settle(
             skus.update(line.place.sku for line in done.reservation.lines)
         return done
 
-    answered = await answer(services.store, identify(request, key, body), work, _show(request, 200), step)
+    shown = _show(request, 200)
+    answered = await answer(services.store, identify(request, key, body), work, shown, step, first=True)
     services.stock.changed(skus)
     return respond(answered)

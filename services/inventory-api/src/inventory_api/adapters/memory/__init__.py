@@ -41,7 +41,7 @@ class MemoryStore:
         self.reads = 0
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Transaction]:
+    async def transaction(self, *, first: bool = False) -> AsyncIterator[Transaction]:  # noqa: ARG002 - one at a time
         """Begin; commit when the block ends, roll back when it raises."""
         async with self._lock:
             if not self.up:
@@ -51,9 +51,9 @@ class MemoryStore:
             self._rows = rows
 
     @asynccontextmanager
-    async def single(self) -> AsyncIterator[Transaction]:
+    async def single(self, *, first: bool = False) -> AsyncIterator[Transaction]:
         """Begin what has one step."""
-        async with self.transaction() as transaction:
+        async with self.transaction(first=first) as transaction:
             yield transaction
 
     @asynccontextmanager

@@ -17,6 +17,7 @@ from inventory_api.application.errors import BusyError, RowInDemandError, Unavai
 from resilience_guards import CallNotPermitted, CircuitBreaker
 
 from .session import Session, watched
+from .slots import Slots
 from .url import engine_on
 
 DEPENDENCY = "postgresql"
@@ -102,20 +103,24 @@ class Database:
         self.breaker = breaker
         self._engine = engine
         self._limits = limits
-        self._writers = asyncio.Semaphore(limits.writers)
-        self._readers = asyncio.Semaphore(limits.readers)
+        self._writers = Slots(limits.writers)
+        self._readers = Slots(limits.readers)
         self._failed_s = self._answered_s = float("-inf")
 
     @asynccontextmanager
-    async def writing(self, *, single: bool = False) -> AsyncIterator[Session]:
+    async def writing(self, *, single: bool = False, first: bool = False) -> AsyncIterator[Session]:
         """Run a transaction, or with `single` one statement, which saves the two round trips of a transaction.
+
+        Args:
+            single: whether it is one statement.
+            first: whether it has the next slot, before those that wait for one already.
 
         Raises:
             UnavailableError: no answer within the deadline, or the breaker is open.
             BusyError: no slot in time, or a row is in too much demand.
         """
         connected = self._connected(single=single)
-        async with self._slot(self._writers), self._guarded(waits=True), connected as session:
+        async with self._slot(self._writers, first=first), self._guarded(waits=True), connected as session:
             yield session
 
     @asynccontextmanager
@@ -134,12 +139,12 @@ class Database:
         await self._engine.dispose(close=False)
 
     @asynccontextmanager
-    async def _slot(self, slots: asyncio.Semaphore) -> AsyncIterator[None]:
+    async def _slot(self, slots: Slots, *, first: bool = False) -> AsyncIterator[None]:
         loop = asyncio.get_running_loop()
         queued_s = loop.time()
         try:
             async with asyncio.timeout(self._limits.queue_s):
-                await slots.acquire()
+                await slots.acquire(first=first)
         except TimeoutError:
             raise BusyError from None
         try:

@@ -64,15 +64,15 @@ class SqlStore:
         self._database = database
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Transaction]:
+    async def transaction(self, *, first: bool = False) -> AsyncIterator[Transaction]:
         """Begin a transaction that writes."""
-        async with self._database.writing() as session:
+        async with self._database.writing(first=first) as session:
             yield SqlTransaction(session)
 
     @asynccontextmanager
-    async def single(self) -> AsyncIterator[Transaction]:
+    async def single(self, *, first: bool = False) -> AsyncIterator[Transaction]:
         """Begin what is one statement."""
-        async with self._database.writing(single=True) as session:
+        async with self._database.writing(single=True, first=first) as session:
             yield SqlTransaction(session)
 
     @asynccontextmanager
