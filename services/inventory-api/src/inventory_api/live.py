@@ -35,6 +35,8 @@ from resilience_runtime.pulse import Pulse
 COURIERS = "inventory-api.webhooks"
 """The consumer group that elects the replica which delivers webhooks."""
 MAILBOX = 500
+GATHER_S = 0.05
+"""News may wait so long for one another."""
 
 Forget = Callable[[], None]
 Begin = Callable[[Mapping[str, int]], None]
@@ -76,7 +78,15 @@ def kafka_sources(
 
     def read_news(apply: Apply, forget: Forget, begin: Begin) -> Reader:
         return ReplicaReader(
-            kafka, TOPICS, apply, forget, on_bad=refused, client_id=name, since_s=RECENT_S, on_begin=begin
+            kafka,
+            TOPICS,
+            apply,
+            forget,
+            on_bad=refused,
+            client_id=name,
+            gather_s=GATHER_S,
+            since_s=RECENT_S,
+            on_begin=begin,
         )
 
     def read_webhooks(apply: Apply, forget: Forget) -> Reader:

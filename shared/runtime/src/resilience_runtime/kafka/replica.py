@@ -55,6 +55,8 @@ class ReplicaReader:
         kafka: how to get in; bare bootstrap servers for a Kafka that asks for nothing.
         on_rebuild: told to forget what was applied, before everything is read again.
         on_bad: told of messages that `apply` refused; usually `DeadLetters.for_stage(...)`.
+        gather_s: rest for so long between two readings once caught up, so that each brings more: a reading costs as much
+            as a dozen records.
         since_s: begin with the records of the last seconds, instead of with the oldest.
         on_begin: with `since_s`, told the offsets at which partitions begin, by `topic/partition`, before any record
             of them is applied.
@@ -76,6 +78,7 @@ class ReplicaReader:
         clock: Clock | None = None,
         random: Random | None = None,
         check_s: float = CHECK_S,
+        gather_s: float = 0.0,
         since_s: float | None = None,
         on_begin: Callable[[Mapping[str, int]], None] | None = None,
     ) -> None:
@@ -86,6 +89,7 @@ class ReplicaReader:
         self._clock = clock or SystemClock()
         self._random = random or Random()  # noqa: S311 - spreads retries, guards nothing
         self._check_s = check_s
+        self._gather_s = gather_s
         self._since_s = since_s
         self._on_begin = on_begin or (lambda _: None)
         self._intake = Intake(apply, on_bad, self._clock)
@@ -155,6 +159,8 @@ class ReplicaReader:
         try:
             while True:
                 await self._poll(consumer)
+                if self._gather_s and self.caught_up:
+                    await self._clock.sleep(self._gather_s)
                 if check.done():
                     silent = 0 if check.result() else silent + 1
                     if silent >= SILENT_CHECKS:
