@@ -379,6 +379,7 @@ def test_accepted_adjustments_survive_a_kill_and_are_applied_once(
 
     until(lambda: statuses() == {"applied"})
     assert api.get(f"/v1/stock/{sku}").json()["locations"][0]["on_hand"] == 30
+    until(lambda: api.get(too_much.headers["Location"]).json()["status"] != "accepted")
     exception = api.get(too_much.headers["Location"]).json()
     assert (exception["status"], exception["code"]) == ("exception", "insufficient_stock")
     done = adjust(api, sku, 1, keys[3])
