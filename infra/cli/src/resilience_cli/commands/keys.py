@@ -1,4 +1,4 @@
-"""`resilience keys`: API keys for inventory-api and flag-service."""
+"""`resilience keys`: API keys for inventory-api and flag-service, and keys of backups."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ from typing import Annotated
 import typer
 from pydantic import TypeAdapter, ValidationError
 
+from resilience_cli.backup_key import BackupKey
 from resilience_cli.console import EXIT_CODES
 from resilience_cli.errors import StackError
 from resilience_cli.stack.keys import SCOPES
 from resilience_runtime import KeyEntry, create_key
 
-app = typer.Typer(help="API keys: made here, shown once, kept as SHA-256.", no_args_is_help=True)
+app = typer.Typer(
+    help="API keys: made here, shown once, kept as SHA-256. And keys of backups.", no_args_is_help=True
+)
 
 _ENTRIES = TypeAdapter(tuple[KeyEntry, ...])
 
@@ -49,6 +52,19 @@ def create(
     fresh.replace(file)
     document = {"name": name, "scopes": sorted(scope), "key": secret, "file": str(file)}
     typer.echo(json.dumps(document) if as_json else secret)
+
+
+@app.command(epilog=EXIT_CODES)
+def backup(
+    file: Annotated[Path, typer.Argument(help="Where to; it must not be there yet.")],
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document, for programs.")] = False,
+) -> None:
+    """Write a key that encrypts backups and opens them, for its owner alone. Keep a copy elsewhere.
+
+    It is a key of age: without this command, `age --decrypt --identity FILE` opens a backup.
+    """
+    BackupKey.create(file)
+    typer.echo(json.dumps({"file": str(file)}) if as_json else str(file))
 
 
 def _known(file: Path) -> tuple[KeyEntry, ...]:
