@@ -13,8 +13,10 @@ import asyncpg
 import httpx
 import pytest
 
+from degradation_engine.adapters.shelf import partition_of
 from inventory_api.adapters.sql.audits import AUDITS
 from resilience_cli.backup import back_up, restore
+from resilience_cli.errors import StackError
 from resilience_cli.stack import run_apart
 from resilience_contracts import BackInStock, Event, LedgerRecorded, LowStock, StockState, Topic, decode
 from resilience_runtime import Message, ReplicaReader
@@ -22,6 +24,7 @@ from tests.bench.inventory_kills import RATE, kills
 from tests.bench.inventory_mixed import mixed, storm
 from tests.bench.inventory_replicas import Shop, running_shop
 from tests.integration.inventory_writes_of_all_kinds import Client
+from tests.integration.test_engine_losses import lose
 
 KINDS = {StockState: "state", LedgerRecorded: "ledger"}
 
@@ -206,6 +209,65 @@ def test_nothing_accepted_is_lost_with_the_database(shop: Shop, tmp_path: Path) 
     assert again.old is not None
     assert run_apart(content(url)) == found
     assert run_apart(violations(url)) == {}
+
+
+async def one(url: str, query: str, *arguments: object) -> int:
+    connection = await asyncpg.connect(url)
+    try:
+        return int(await connection.fetchval(query, *arguments) or 0)
+    finally:
+        await connection.close()
+
+
+def test_commands_of_a_log_that_began_anew_are_applied_from_its_start(shop: Shop) -> None:
+    client = Client(shop.urls[0], f"anew-{uuid.uuid4().hex[:8]}")
+    sku = client.write_of_all_kinds()
+    queue_without_postgresql(shop, client, sku, 1)
+    applied = "SELECT next_offset FROM command_offsets WHERE partition = $1"
+    partition = partition_of(sku.encode(), 6)
+    position = run_apart(one(shop.database_url, applied, partition))
+    assert position >= 2
+
+    run_apart(lose(shop.stack.bootstrap, Topic.COMMANDS))
+    queue_without_postgresql(
+        shop, client, sku, position
+    )  # two each: the new log is longer than what was applied
+
+    assert run_apart(one(shop.database_url, applied, partition)) == 2 * position
+    assert run_apart(violations(shop.database_url)) == {}
+
+
+def queue_without_postgresql(shop: Shop, client: Client, sku: str, rounds: int) -> None:
+    shop.kill("postgresql")
+    for _ in range(rounds):
+        client.queue(sku)
+    shop.restore("postgresql")
+    await_applied(client)
+
+
+def test_a_backup_of_before_kafka_was_lost_is_not_brought_up_to_date(shop: Shop, tmp_path: Path) -> None:
+    url, file, run = shop.database_url, tmp_path / "stock.dump", uuid.uuid4().hex[:8]
+    run_apart(
+        lose(shop.stack.bootstrap, Topic.WRITES)
+    )  # a short log, so that little makes the next one longer
+    post(shop, "/skus", {"sku": f"old-{run}", "name": "Tee"})
+    was = run_apart(content(url))
+    run_apart(back_up(url, file))
+    position = run_apart(one(url, "SELECT next_offset FROM redo_log"))
+    run_apart(lose(shop.stack.bootstrap, Topic.WRITES))
+    rounds = 0
+    while rounds == 0 or run_apart(one(url, "SELECT next_offset FROM redo_log")) != position:
+        post(shop, "/skus", {"sku": f"new-{run}-{rounds}", "name": "Tee"})
+        run_apart(content(url))  # published
+        rounds += 1
+
+    with pytest.raises(StackError, match="not the log that it was"):
+        run_apart(restore(url, file, shop.stack.bootstrap))
+
+    assert set(was["skus"]) < set(run_apart(content(url))["skus"])
+    run_apart(back_up(url, file))
+    run_apart(restore(url, file, shop.stack.bootstrap))
+    assert run_apart(one(url, "SELECT count(*) FROM skus")) == len(was["skus"]) + rounds
 
 
 def test_what_was_accepted_survives_kills_of_everything(shop: Shop) -> None:

@@ -35,6 +35,7 @@ _COLUMNS = """
     JOIN pg_trigger t ON t.tgrelid = c.oid AND t.tgname = 'keep_redo_insert'
     WHERE c.relnamespace = 'public'::regnamespace ORDER BY c.relname, a.attnum
 """
+_LAST_NUMBER = "SELECT coalesce(pg_sequence_last_value(pg_get_serial_sequence('redo', 'id')::regclass), 0)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +149,21 @@ class Replay:
                 f"{Topic.WRITES} begins at {first}, after the backup's position {self._next}: it was kept too short",
                 "take a younger backup, or give up what was written since with --no-replay",
             )
+        if await self._began_anew(first):
+            raise StackError(
+                f"{Topic.WRITES} is not the log that it was when the backup was made",
+                "take a backup made after Kafka was lost, or give up what was written since with --no-replay",
+            )
+
+    async def _began_anew(self, first: int) -> bool:
+        """Say whether the record before the backup's position was written only after the backup."""
+        end = (await self._consumer.end_offsets([self._partition]))[self._partition]
+        if not first < self._next <= end:
+            return False
+        given: int = await self._connection.fetchval(_LAST_NUMBER)
+        self._consumer.seek(self._partition, self._next - 1)
+        event = _event_of(await self._consumer.getone(self._partition), self._lineage)
+        return event is not None and any(write.id > given for write in event.writes)
 
     async def _records(self, end: int) -> AsyncIterator[ConsumerRecord]:
         if self._next >= end:

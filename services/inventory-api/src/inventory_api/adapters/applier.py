@@ -19,7 +19,7 @@ from inventory_api.adapters.election import Duty, do_while_elected
 from inventory_api.application.applying import RenderApplied, apply_command, skip
 from inventory_api.application.commands import Command
 from inventory_api.application.patience import patiently
-from inventory_api.application.store import Store
+from inventory_api.application.store import Store, Transaction
 from inventory_api.domain.operation import OperationState
 from resilience_contracts import AdjustmentCommand, CodecError, CountCommand, Topic, UnknownEventError, decode
 from resilience_runtime import Backoff, Clock, DeadLetters, KafkaAccess, Message
@@ -110,8 +110,12 @@ class Applier:
         consumer.assign(partitions)
         firsts = await consumer.beginning_offsets(partitions)
         ends = await consumer.end_offsets(partitions)
-        for partition in partitions:
-            position = await self._position(partition, firsts[partition], ends[partition])
+        positions = {
+            partition: await self._position(consumer, partition, firsts[partition], ends[partition])
+            for partition in partitions
+        }
+        consumer.assign(partitions)
+        for partition, position in positions.items():
             consumer.seek(partition, position)
 
     async def _partitions(self, consumer: AIOKafkaConsumer) -> set[int]:
@@ -122,17 +126,43 @@ class Applier:
             raise LookupError(f"{Topic.COMMANDS} does not exist yet")
         return numbers
 
-    async def _position(self, partition: TopicPartition, first: int, end: int) -> int:
+    async def _position(
+        self, consumer: AIOKafkaConsumer, partition: TopicPartition, first: int, end: int
+    ) -> int:
         async with self._store.transaction() as transaction:
             position = await transaction.commands.lock_offset(partition.partition)
-            if position > end:
+            if position > end or not await self._goes_on(consumer, partition, position, first, transaction):
                 # The broker's log was lost and begins anew. Commands have identities: what was applied stays so.
-                log.error("command log is shorter than what was applied", partition=partition.partition)
+                log.error("command log is not the one that was applied", partition=partition.partition)
                 position = first
                 await transaction.commands.move_offset(partition.partition, position)
         if position < first:
             log.error("commands were deleted unapplied", partition=partition.partition, lost=first - position)
         return max(position, first)
+
+    async def _goes_on(
+        self,
+        consumer: AIOKafkaConsumer,
+        partition: TopicPartition,
+        position: int,
+        first: int,
+        transaction: Transaction,
+    ) -> bool:
+        """Say whether the record before a position was taken: in a log that began anew it was not."""
+        if position <= first:
+            return True
+        consumer.assign([partition])
+        consumer.seek(partition, position - 1)
+        message = message_of(await consumer.getone(partition))
+        if message.offset >= position:
+            return True  # the one before is no more
+        try:
+            event = decode(message.value, message.headers).event
+        except (CodecError, UnknownEventError):
+            return True  # passed over, as it would be again
+        if not isinstance(event, AdjustmentCommand | CountCommand):
+            return True
+        return await transaction.commands.operation(event.command_id) is not None
 
     async def _take(self, partition: TopicPartition, record: ConsumerRecord) -> None:
         message = message_of(record)
