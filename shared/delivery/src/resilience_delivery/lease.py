@@ -60,6 +60,11 @@ class KafkaLease:
         while True:
             try:
                 await self._take_part()
+            except asyncio.CancelledError:
+                task = asyncio.current_task()
+                if task and task.cancelling():
+                    raise
+                log.warning("election interrupted", reason="aiokafka cancelled its own call")
             except Exception as error:  # noqa: BLE001 - whatever the broker does, a replica stands again
                 log.warning("election interrupted", reason=f"{type(error).__name__}: {error}")
             self._note(held=False)
