@@ -9,7 +9,7 @@ SOURCES := $(addsuffix /pyproject.toml,$(PACKAGES))
 GUESSES := HexHighEntropyString Base64HighEntropyString KeywordDetector BasicAuthDetector
 SPREAD := --dist loadgroup --no-loadscope-reorder
 
-.PHONY: help run test test-e2e test-secured test-chaos test-compose check lint type secrets sbom contracts lock bench clean
+.PHONY: help run test test-e2e test-secured test-recovery test-chaos test-compose check lint type secrets sbom contracts lock bench clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -18,13 +18,16 @@ run: .venv/stack.stamp ## Start everything on loopback with demo data (Ctrl-C st
 	@$(BIN)/resilience up
 
 test: .venv/dev.stamp ## Run the suite, real services included (10 to 13 minutes on two cores)
-	@$(BIN)/python -m pytest -n 3 $(SPREAD) -m "not e2e and not operations and not secured and not chaos" $(ARGS)
+	@$(BIN)/python -m pytest -n 3 $(SPREAD) -m "not e2e and not operations and not secured and not recovery and not chaos" $(ARGS)
 
 test-e2e: .venv/dev.stamp ## Everything up: outages, kills, console in a browser, alerts, runbooks (9 to 14 minutes)
 	@$(BIN)/python -m pytest -n 2 $(SPREAD) -m "(e2e or operations) and not chaos" $(ARGS)
 
 test-secured: .venv/dev.stamp ## A whole system on a Kafka with TLS, passwords and permissions (1 to 2 minutes)
 	@$(BIN)/python -m pytest -m secured $(ARGS)
+
+test-recovery: .venv/dev.stamp ## Kafka, the topic of levels, Redis and S3 are lost with their data, and what the runbook says is done (2 to 4 minutes)
+	@$(BIN)/python -m pytest -m recovery $(ARGS)
 
 test-chaos: .venv/dev.stamp ## Every experiment with faults, on one stack; report in .stack/reports (ARGS="-k redis" takes some)
 	@$(BIN)/python -m pytest -m chaos tests/chaos $(ARGS)
