@@ -83,6 +83,8 @@ def test_a_bad_value_is_refused_with_its_reason(value: bytes | None, reason: str
         (with_header("ce_type", b"retail.resilience.health.observed.v9"), UnknownEventError, "event type"),
         (with_header("ce_id", None), CodecError, "ce_id is missing"),
         (with_header("ce_time", b"yesterday"), CodecError, "ce_time"),
+        (with_header("ce_time", b"2026-03-01T12:00:00"), CodecError, "ce_time has no time zone"),
+        (with_header("ce_time", b"0001-01-01T00:00:00+23:59"), CodecError, "ce_time"),
         (with_header("ce_source", b"\xff"), CodecError, "UTF-8"),
         (with_header("content-type", b"application/cloudevents+json"), CodecError, "structured"),
     ],
@@ -115,6 +117,16 @@ def test_fields_of_a_newer_writer_are_ignored() -> None:
     value = (ENCODED.value or b"").replace(b"{", b'{"colour":"blue",', 1)
 
     assert decode(value, ENCODED.headers).event == health_observed()
+
+
+@pytest.mark.parametrize("name", ["id", "source", "traceparent"])
+def test_an_attribute_that_no_encoding_can_write_is_refused(name: str) -> None:
+    """JSON can spell half of a surrogate pair; whoever printed such an attribute would fail."""
+    attributes = {name.removeprefix("ce_"): value.decode() for name, value in ENCODED.headers}
+    body = json.dumps({**attributes, name: "\ud800", "data": json.loads(ENCODED.value or b"")}).encode()
+
+    with pytest.raises(CodecError, match="surrogate"):
+        decode(body, [("content-type", b"application/cloudevents+json")])
 
 
 def test_a_tombstone_has_no_value() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 from pydantic import ValidationError
@@ -120,7 +120,13 @@ def _unwrap(value: bytes) -> tuple[dict[str, str], bytes]:
     if not isinstance(envelope, dict) or not isinstance(envelope.get("data"), dict):
         raise CodecError("a structured event is an object with an object in `data`")
     attributes = {f"ce_{name}": text for name, text in envelope.items() if isinstance(text, str)}
+    if not all(map(_is_unicode, attributes.values())):
+        raise CodecError("an attribute has half of a surrogate pair, which is no Unicode text")
     return attributes, json.dumps(envelope["data"]).encode()
+
+
+def _is_unicode(text: str) -> bool:
+    return not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
 def _required(attributes: dict[str, str], name: str) -> str:
@@ -134,8 +140,11 @@ def _time(text: str | None) -> datetime | None:
     if text is None:
         return None
     try:
-        return datetime.fromisoformat(text)
-    except ValueError as error:
+        time = datetime.fromisoformat(text)
+        if time.tzinfo is None:
+            raise CodecError("attribute ce_time has no time zone")
+        return time.astimezone(UTC)
+    except (ValueError, OverflowError) as error:
         raise CodecError("attribute ce_time is not an RFC 3339 time") from error
 
 
