@@ -9,7 +9,7 @@ SOURCES := $(addsuffix /pyproject.toml,$(PACKAGES))
 GUESSES := HexHighEntropyString Base64HighEntropyString KeywordDetector BasicAuthDetector
 SPREAD := --dist loadgroup --no-loadscope-reorder
 
-.PHONY: help run test test-e2e test-secured test-recovery test-chaos test-compose check lint type secrets sbom contracts lock bench clean
+.PHONY: help run test test-e2e test-secured test-recovery test-chaos test-compose check lint type secrets sbom contracts lock bench fuzz clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -62,6 +62,9 @@ lock: .venv/dev.stamp ## Compile requirements/*.in to hash-pinned *.txt
 
 bench: .venv/dev.stamp ## Benchmarks, each beside its floor; tables and JSON in .stack/bench
 	@$(BIN)/python -m tests.bench $(ARGS)
+
+fuzz: .venv/dev.stamp ## Any bytes to the event codec and the flag resolver, a minute each (ARGS="codec --seconds 600")
+	@$(BIN)/python -m tests.fuzz $(ARGS)
 
 clean: ## Remove the environment, caches and the embedded stack's data
 	rm -rf .venv .stack build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache htmlcov .coverage*
