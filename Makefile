@@ -9,10 +9,10 @@ SOURCES := $(addsuffix /pyproject.toml,$(PACKAGES))
 GUESSES := HexHighEntropyString Base64HighEntropyString KeywordDetector BasicAuthDetector
 SPREAD := --dist loadgroup --no-loadscope-reorder
 
-.PHONY: help run test test-e2e test-secured test-recovery test-chaos test-compose check lint type secrets sbom contracts lock bench fuzz clean
+.PHONY: help run test test-e2e test-secured test-recovery test-chaos test-compose check lint type secrets sbom contracts lock bench load fuzz clean
 
 help: ## Show this list
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
 run: .venv/stack.stamp ## Start everything on loopback with demo data (Ctrl-C stops it)
 	@$(BIN)/resilience up
@@ -59,6 +59,9 @@ contracts: .venv/dev.stamp ## Write docs/contracts (JSON Schemas, AsyncAPI) from
 
 lock: .venv/dev.stamp ## Compile requirements/*.in to hash-pinned *.txt
 	@PATH="$(CURDIR)/$(BIN):$$PATH" requirements/lock
+
+load: .venv/dev.stamp ## A shop's load on everything, with outages: table and pictures in .stack/bench (8 minutes; ARGS="--help")
+	@$(BIN)/python -m tests.bench load $(ARGS)
 
 bench: .venv/dev.stamp ## Benchmarks, each beside its floor; tables and JSON in .stack/bench
 	@$(BIN)/python -m tests.bench $(ARGS)
