@@ -1,12 +1,14 @@
-"""Pages of stock at 1,000 and at 1,000,000 levels: the first page, one in the middle, filtered ones, and a search.
+"""Pages of stock at 1,000, 100,000 and 1,000,000 levels: the first page, one in the middle, and filtered ones.
 
-The floor is the same page at 1,000 levels in the same run. The plan of each page at a million levels is printed.
+The floor is the same page at 1,000 levels in the same run. The plan of a page at a million levels is printed, and what
+the database takes at each size. Each SKU has four levels.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -21,7 +23,8 @@ from resilience_cli.stack import PostgreSQL, await_ready, free_ports, halt, star
 from tests.fixtures.place import private_place
 from tests.inventory_api.databases import migrate, opened
 
-SMALL, LARGE = 1_000, 1_000_000
+SIZES = (1_000, 100_000, 1_000_000)
+"""Levels, four of each SKU."""
 ROUNDS = 40
 RATIO_BOUND = 3.0
 RESULT = Path(".stack/bench/inventory_pages.json")
@@ -54,15 +57,19 @@ def main() -> int:
         finally:
             halt(running)
     worst = 0.0
-    for name, (small_ms, large_ms) in figures.items():
-        worst = max(worst, large_ms / small_ms)
-        print(f"{name:<24} {small_ms:>8.2f} ms {large_ms:>8.2f} ms  x {large_ms / small_ms:.2f}")
+    print(
+        "| | " + " | ".join(f"{size:,} levels" for size in SIZES) + " |\n" + "|---" * (len(SIZES) + 1) + "|"
+    )
+    for name, row in figures.items():
+        print(f"| {name} | " + " | ".join(f"{figure:.2f}" for figure in row) + " |")
+        worst = max(worst, row[-1] / row[0] if name.endswith("ms") else 0.0)
+    print(f"load average {os.getloadavg()[0]:.1f}")
     RESULT.parent.mkdir(parents=True, exist_ok=True)
     RESULT.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
     return int(worst > RATIO_BOUND)
 
 
-async def _measure(url: str) -> dict[str, tuple[float, float]]:
+async def _measure(url: str) -> dict[str, tuple[float, ...]]:
     connection = await asyncpg.connect(url)
     await connection.execute(
         """INSERT INTO locations (code, code_fold, name, kind)
@@ -71,14 +78,16 @@ async def _measure(url: str) -> dict[str, tuple[float, float]]:
     await connection.execute("ALTER TABLE stock_levels DISABLE TRIGGER USER")
     async with opened(url) as database:
         listing = SqlListing(database)
-        await _fill(connection, 1, SMALL // 4)
-        small = await _times(listing, SMALL // 2)
-        await _fill(connection, SMALL // 4 + 1, LARGE // 4)
-        large = await _times(listing, LARGE // 2)
+        found, filled = [], 0
+        for size in SIZES:
+            await _fill(connection, filled // 4 + 1, size // 4)
+            taken_mb = await connection.fetchval("SELECT pg_database_size(current_database()) / 1e6")
+            found.append(await _times(listing, size // 2) | {"database, MB": float(taken_mb)})
+            filled = size
     for row in await connection.fetch(PLAN):
         print(row[0])
     await connection.close()
-    return {name: (small[name], large[name]) for name in small}
+    return {name: tuple(one[name] for one in found) for name in found[0]}
 
 
 async def _fill(connection: asyncpg.Connection, first: int, last: int) -> None:
@@ -89,10 +98,10 @@ async def _fill(connection: asyncpg.Connection, first: int, last: int) -> None:
 
 async def _times(listing: SqlListing, middle: int) -> dict[str, float]:
     return {
-        "first page": await _time(listing, Filter(), 0),
-        "middle page": await _time(listing, Filter(), middle),
-        "of a location": await _time(listing, Filter(location="l2"), middle),
-        "of a category and low": await _time(listing, Filter(category="c3", status=Bucket.LOW), middle),
+        "first page, ms": await _time(listing, Filter(), 0),
+        "middle page, ms": await _time(listing, Filter(), middle),
+        "of a location, ms": await _time(listing, Filter(location="l2"), middle),
+        "of a category and low, ms": await _time(listing, Filter(category="c3", status=Bucket.LOW), middle),
     }
 
 

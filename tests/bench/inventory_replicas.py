@@ -57,6 +57,12 @@ class Replica:
                 raise RuntimeError(self._log.read_text()[-2000:])
             time.sleep(0.1)
 
+    @property
+    def pid(self) -> int:
+        """Its process, once started."""
+        assert self._process
+        return self._process.pid
+
     def kill(self) -> None:
         """Kill it."""
         if self._process is not None:
