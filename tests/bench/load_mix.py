@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 import uuid
+from collections.abc import Callable
 from itertools import pairwise
 
 import httpx
@@ -14,7 +15,7 @@ from tests.bench.inventory_client import MADE, Kind, request
 
 LOCATIONS, ON_HAND = ("shop", "depot"), 100_000_000
 PATIENCE_S = 60.0
-DONE = {httpx.codes.OK, httpx.codes.CREATED, httpx.codes.CONFLICT}
+DONE = {httpx.codes.OK, httpx.codes.CREATED, httpx.codes.NO_CONTENT, httpx.codes.CONFLICT}
 LATER = {httpx.codes.ACCEPTED, httpx.codes.SERVICE_UNAVAILABLE}
 
 
@@ -73,21 +74,26 @@ def fill(url: str, skus: int, *, image: bool = True) -> bytes:
                 _made(api, "/v1/adjustments", body)
         if image:
             headers = {"content-type": "image/png"}
-            api.put(f"/v1/skus/{goods[0]}/image", content=PNG, headers=headers).raise_for_status()
-        return api.get(f"/v1/stock/{goods[0]}").raise_for_status().content
+            _done(api, lambda: api.put(f"/v1/skus/{goods[0]}/image", content=PNG, headers=headers))
+        return _done(api, lambda: api.get(f"/v1/stock/{goods[0]}")).content
 
 
 def _made(api: httpx.Client, path: str, body: dict[str, object]) -> None:
+    key = uuid.uuid4().hex
+    _done(api, lambda: api.post(path, json=body, headers={"Idempotency-Key": key}))
+
+
+def _done(api: httpx.Client, ask: Callable[[], httpx.Response]) -> httpx.Response:
     """Ask until it is done: a busy machine may look like an outage for a moment."""
-    key, end_s = uuid.uuid4().hex, time.monotonic() + PATIENCE_S
+    end_s = time.monotonic() + PATIENCE_S
     while True:
-        answer = api.post(path, json=body, headers={"Idempotency-Key": key})
+        answer = ask()
         if answer.status_code in DONE or (
             answer.status_code == httpx.codes.ACCEPTED and _applied(api, answer)
         ):
-            return
+            return answer
         if answer.status_code not in LATER or time.monotonic() > end_s:
-            raise RuntimeError(f"{path} {answer.status_code}: {answer.text[:300]}")
+            raise RuntimeError(f"{answer.url} {answer.status_code}: {answer.text[:300]}")
         time.sleep(0.2)
 
 
