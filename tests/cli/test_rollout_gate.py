@@ -14,7 +14,16 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resilience_cli.rollout_gate import ERROR_BUDGET, MOST_BURN, SILENT_READINGS, Gate, Reading, Requests
+from resilience_cli.rollout_gate import (
+    COUNTED_FOR_EVER,
+    ERROR_BUDGET,
+    MOST_BURN,
+    SILENT_READINGS,
+    Gate,
+    Reading,
+    Requests,
+    unfit,
+)
 from resilience_cli.rollout_reading import REQUESTS, VIOLATIONS
 from resilience_contracts import Level
 from tests.cli.command import Called, Command, patched
@@ -97,15 +106,28 @@ def test_within_the_budget_nothing_is_said(steps: list[tuple[int, float]]) -> No
         assert gate.worse(reading(total=total, failed=failed)) is None
 
 
-def test_the_budget_is_that_of_the_alert() -> None:
-    alerts = [
-        rule
-        for group in yaml.safe_load(RULES.read_text(encoding="utf-8"))["groups"]
-        for rule in group["rules"]
-    ]
-    (fast,) = [rule["expr"] for rule in alerts if rule.get("alert") == "AvailabilityBudgetBurnsFast"]
+@pytest.mark.parametrize(
+    ("first", "reason"),
+    [
+        (reading(), None),
+        (reading(total=1000, failed=900, oversold=0), None),
+        (reading(Level.DEGRADED), "the level is DEGRADED already"),
+        (reading(Level.MINIMAL), "the level is MINIMAL already"),
+        (reading(stale=True), "the level is stale: nobody judges"),
+        (reading(**{COUNTED_FOR_EVER: 2.0}), None),  # type: ignore[arg-type]  # audits, not staleness
+        (reading(oversold=2), "the audit oversold finds 2 contradictions already"),
+    ],
+)
+def test_what_is_bad_already_is_no_state_to_begin_in(first: Reading, reason: str | None) -> None:
+    assert unfit(first) == reason
 
-    assert f"> {MOST_BURN:g} * {ERROR_BUDGET:g}" in fast
+
+def test_the_budget_and_what_is_counted_for_ever_are_those_of_the_alerts() -> None:
+    groups = yaml.safe_load(RULES.read_text(encoding="utf-8"))["groups"]
+    alerts = {rule["alert"]: rule["expr"] for group in groups for rule in group["rules"]}
+
+    assert f"> {MOST_BURN:g} * {ERROR_BUDGET:g}" in alerts["AvailabilityBudgetBurnsFast"]
+    assert f'audit!="{COUNTED_FOR_EVER}"' in alerts["StockContradictsItself"]
 
 
 @dataclass
@@ -126,6 +148,8 @@ class Shop:
         self.looks.append(path)
         if len(self.looks) > 4:
             vars(self).update(self.later)
+        if path == "/other":
+            return f'{VIOLATIONS}{{audit="1_stock"}} 0\n'
         if path == "/metrics":
             return (
                 f'{REQUESTS}{{method="GET",route="/",status="200"}} {self.requests - self.failed}\n'
@@ -194,6 +218,53 @@ def test_a_bad_version_is_stopped_at_once(
     assert called.code == 1
     assert called.out.startswith("STOP")
     assert reason in called.out
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        ({"rank": 3}, "the level is MINIMAL already"),
+        ({"stale": True}, "the level is stale"),
+        ({"oversold": 1}, "the audit 1_stock finds 1 contradictions already"),
+    ],
+)
+def test_a_bad_state_is_none_to_roll_out_in(
+    shop: Shop, tmp_path: Path, bad: dict[str, int], reason: str
+) -> None:
+    vars(shop).update(bad)
+
+    called = gated(shop, tmp_path, "--for", "10m")
+    document = json.loads(gated(shop, tmp_path, "--for", "10m", "--json").out)
+
+    assert called.code == 1
+    assert called.out.startswith(f"STOP  not a state to roll out in: {reason}")
+    assert "--allow-degraded" in called.out
+    assert (document["begun"], document["passed"], len(shop.looks)) == (False, False, 4)
+
+
+@pytest.mark.parametrize(("later", "code"), [({}, 0), ({"rank": 4}, 1)])
+def test_who_allows_a_bad_state_is_told_what_gets_worse_from_there(
+    shop: Shop, tmp_path: Path, later: dict[str, int], code: int
+) -> None:
+    shop.rank, shop.oversold, shop.later = 3, 1, later
+
+    called = gated(shop, tmp_path, "--for", "1s", "--allow-degraded", "--json")
+
+    assert (called.code, json.loads(called.out)["begun"]) == (code, True)
+
+
+@pytest.mark.parametrize("paths", [("/metrics", "/other"), ("/other", "/metrics")])
+def test_one_replica_that_finds_contradictions_is_enough(
+    shop: Shop, tmp_path: Path, paths: tuple[str, str]
+) -> None:
+    shop.oversold = 1
+    addresses = [word for path in paths for word in ("--metrics", f"http://127.0.0.1:{shop.port}{path}")]
+
+    called = Command(tmp_path / "none", {"FLAG_SERVICE_PORT": str(shop.port)}).call(
+        "rollout", "gate", "--for", "1s", *addresses
+    )
+
+    assert (called.code, called.out.count("1 contradictions already")) == (1, 1)
 
 
 @pytest.mark.parametrize(

@@ -71,10 +71,13 @@ def test_the_gate_passes_a_quiet_system_and_stops_at_once_at_a_worse_level(
     quick_stack.stop("redis")
     try:
         worse = run(["rollout", "gate", "--for", "2m", "--json"])
+        stopped = json.loads(capsys.readouterr().out)
+        late = run(["rollout", "gate", "--for", "2m", "--json"])
     finally:
         quick_stack.restore("redis")
 
-    stopped = json.loads(capsys.readouterr().out)
+    refused = json.loads(capsys.readouterr().out)
     assert (quiet, passed["passed"], passed["level"]) == (0, True, "OPTIMAL"), passed
     assert (worse, stopped["reason"]) == (1, "the level is DEGRADED and was OPTIMAL")
     assert stopped["watched_s"] < 60
+    assert (late, refused["begun"], refused["reason"]) == (1, False, "the level is DEGRADED already")

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -27,15 +28,22 @@ COMMANDS = sorted(
 
 
 @pytest.fixture(scope="module")
-def eventful_stack(quick_stack: RunningStack) -> RunningStack:
-    """A system with something to tell."""
+def eventful_shop(quick_stack: RunningStack) -> Iterator[Shop]:
+    """A shop on a system with something to tell."""
     shop = Shop(quick_stack.url("inventory-api"), quick_stack.url("flag-service"), quick_stack.operator_key())
     both_at(shop, Level.OPTIMAL)
     quick_stack.stop("s3")
     both_at(shop, Level.DEGRADED)
     quick_stack.restore("s3")
     both_at(shop, Level.OPTIMAL)
+    yield shop
     shop.close()
+
+
+@pytest.fixture
+def eventful_stack(quick_stack: RunningStack, eventful_shop: Shop) -> RunningStack:
+    """That system, well again after whatever the command before did to it."""
+    both_at(eventful_shop, Level.OPTIMAL)
     return quick_stack
 
 

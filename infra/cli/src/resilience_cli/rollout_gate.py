@@ -13,6 +13,8 @@ MOST_BURN = 14.4
 FEWEST_FAILED = 5
 """Fewer failed requests are no trend, whatever share of a quiet shop's they are."""
 SILENT_READINGS = 3
+COUNTED_FOR_EVER = "11_no_deadlocks"
+"""An audit that counts what once was; all others find what is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,21 @@ class Reading:
     violations: Mapping[str, float] = field(default_factory=dict)
     """What contradicts an invariant, by audit."""
     silent: frozenset[str] = frozenset()
+
+
+def unfit(first: Reading) -> str | None:
+    """Say why this is no state to begin a roll-out in; None when it is one.
+
+    From there nobody could tell what a new version makes worse, and `Gate` would take it for the measure.
+    """
+    if first.stale:
+        return "the level is stale: nobody judges"
+    if first.level is not None and first.level > Level.OPTIMAL:
+        return f"the level is {first.level.name} already"
+    for audit, number in sorted(first.violations.items()):
+        if number > 0 and audit != COUNTED_FOR_EVER:
+            return f"the audit {audit} finds {number:.0f} contradictions already"
+    return None
 
 
 class Gate:

@@ -67,7 +67,10 @@ class Reader:
                 silent.add(url)
                 continue
             requests[url] = _requests(samples)
-            violations |= {one.labels["audit"]: one.value for one in samples if one.name == VIOLATIONS}
+            for one in samples:
+                if one.name == VIOLATIONS:
+                    audit = one.labels["audit"]
+                    violations[audit] = max(one.value, violations.get(audit, 0.0))  # all audit one database
         try:
             told = self._get(self._level_url).json()
             level, stale = Level.from_rank(int(told["rank"])), bool(told["stale"])

@@ -11,7 +11,7 @@ import typer
 
 from resilience_cli.console import EXIT_CODES, Exit, out
 from resilience_cli.durations import parse_duration, spoken
-from resilience_cli.rollout_gate import Gate
+from resilience_cli.rollout_gate import Gate, unfit
 from resilience_cli.rollout_reading import Reader, checked_url
 from resilience_cli.target import LOOPBACK_URL, Target, find_target
 
@@ -37,21 +37,32 @@ def gate(
         ),
     ] = None,
     scope: Annotated[str | None, typer.Option(help="RESILIENCE_SCOPE or `default` otherwise.")] = None,
+    allow_degraded: Annotated[
+        bool,
+        typer.Option(
+            "--allow-degraded",
+            help="Begin although the level is not OPTIMAL or an audit finds something, as for a version that mends it.",
+        ),
+    ] = False,
     as_document: Annotated[bool, typer.Option("--json", help="One JSON document, for programs.")] = False,
 ) -> None:
     """Watch level, error budget and audits after a new version came; exit with 1 as soon as one is worse.
 
-    Compares with the moment at which it is started, so start it before the first new replica.
+    Compares with the moment at which it is started, so start it before the first new replica. Does not begin, and exits
+    with 1 too, when the system is not well already.
     """
     target = find_target()
     urls = [checked_url(url) for url in metrics or [_local(target)]]
     with Reader(target.url("flag-service"), urls, scope or target.scope) as reader:
-        judge = Gate(reader.first())
-        began_s = time.monotonic()
-        reason = _watched(reader, judge, began_s + lasts.total_seconds())
+        first = reader.first()
+        began_s, judge = time.monotonic(), Gate(first)
+        obstacle = None if allow_degraded else unfit(first)
+        reason = obstacle or _watched(reader, judge, began_s + lasts.total_seconds())
     took = timedelta(seconds=time.monotonic() - began_s)
     if as_document:
-        print(json.dumps(_document(judge, reason, took), indent=2))
+        print(json.dumps({"begun": obstacle is None} | _document(judge, reason, took), indent=2))
+    elif obstacle:
+        _say_unfit(obstacle)
     else:
         _say(judge, reason, took)
     raise typer.Exit(Exit.FOUND if reason else Exit.OK)
@@ -80,6 +91,14 @@ def _document(judge: Gate, reason: str | None, took: timedelta) -> dict[str, obj
         "failed": judge.failed,
         "burn": round(judge.burn, 2),
     }
+
+
+def _say_unfit(obstacle: str) -> None:
+    remedy = "mend that first, or judge by what gets worse from here with --allow-degraded"
+    out.print(
+        f"[bold red]STOP[/]  not a state to roll out in: {obstacle}. [bold]Remedy:[/] {remedy}",
+        soft_wrap=True,
+    )
 
 
 def _say(judge: Gate, reason: str | None, took: timedelta) -> None:
