@@ -174,7 +174,7 @@ def shop() -> Iterator[Shop]:
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
+        Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         shop.port = server.server_port
         yield shop
         server.shutdown()

@@ -25,6 +25,8 @@ INLINE = re.compile(r"`((?:resilience|curl) [^`]+)`")
 COMMANDS = sorted(
     {line for page in PAGES for block in BLOCK.findall(page.read_text()) for line in block.splitlines()}
 )
+FINDS = "resilience golive check"
+"""It ends with 1 here, where nobody attests anything."""
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +86,7 @@ def test_a_command_of_the_runbooks_works(eventful_stack: RunningStack, desk: Pat
         timeout=60,
     )
 
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.returncode == int(command.startswith(FINDS)), done.stdout + done.stderr
     assert done.stdout.strip(), "it says nothing"
 
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import structlog
 import typer
 
-from .commands import acls, audit, chaos, dlq, hold, incident, keys, policy, rollout, topics
+from .commands import acls, audit, chaos, dlq, golive, hold, incident, keys, policy, rollout, topics
 from .commands.backup import backup, backups, restore
 from .commands.doctor import doctor
 from .commands.down import down
@@ -35,6 +35,7 @@ app.add_typer(acls.app, name="acls")
 app.add_typer(audit.app, name="audit")
 app.add_typer(chaos.app, name="chaos")
 app.add_typer(dlq.app, name="dlq")
+app.add_typer(golive.app, name="golive")
 app.add_typer(hold.app, name="hold")
 app.add_typer(incident.app, name="incident")
 app.add_typer(keys.app, name="keys")

@@ -82,8 +82,8 @@ class Reader:
         return self._client.get(url).raise_for_status()
 
 
-def checked_url(text: str) -> str:
-    """Return an address of metrics.
+def checked_url(text: str, option: str) -> str:
+    """Return the address that an option gives.
 
     Raises:
         StackError: it is none.
@@ -94,7 +94,7 @@ def checked_url(text: str) -> str:
     except ValueError:
         fine = False
     if not fine:
-        raise StackError(f"--metrics {text!r} is no address", "write it as http://host:9100/metrics")
+        raise StackError(f"{option} {text!r} is no address", "write it as http://host:9100/path")
     return text
 
 

@@ -35,9 +35,10 @@ class Result:
 class Smoke:
     """The checks, in the order in which one builds on another."""
 
-    def __init__(self, inventory_url: str, flags_url: str, scope: str) -> None:
-        self._shop = httpx.Client(base_url=inventory_url, timeout=TIMEOUT_S, trust_env=False)
-        self._flags = httpx.Client(base_url=flags_url, timeout=TIMEOUT_S, trust_env=False)
+    def __init__(self, inventory_url: str, flags_url: str, scope: str, key: str | None = None) -> None:
+        headers = {"X-API-Key": key} if key else {}
+        self._shop = httpx.Client(base_url=inventory_url, timeout=TIMEOUT_S, trust_env=False, headers=headers)
+        self._flags = httpx.Client(base_url=flags_url, timeout=TIMEOUT_S, trust_env=False, headers=headers)
         self._scope = scope
 
     def run(self) -> Iterator[Result]:

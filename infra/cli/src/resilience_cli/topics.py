@@ -11,7 +11,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from resilience_contracts import dead_letter_topic
 from resilience_runtime.kafka.access import KafkaAccess
-from resilience_runtime.kafka.admin import Drift, TopicsError, TopicSpec, apply_topics, check_topics
+from resilience_runtime.kafka.admin import (
+    Drift,
+    TopicsError,
+    TopicSpec,
+    apply_topics,
+    check_topics,
+    count_copies,
+)
 
 from .apart import run_apart
 from .errors import KAFKA_AWAY, StackError
@@ -71,6 +78,18 @@ def drift_of_declared(kafka: KafkaAccess | str) -> list[Drift]:
         StackError: Kafka is away or refuses.
     """
     return _run(kafka, check_topics, 1)
+
+
+def copies_of_declared(kafka: KafkaAccess) -> Mapping[str, int]:
+    """Return for each declared topic that is there on how many brokers its scarcest partition is.
+
+    Raises:
+        StackError: Kafka is away or refuses.
+    """
+    try:
+        return run_apart(count_copies(kafka, list(declared_topics())))
+    except TopicsError as error:
+        raise StackError(str(error), KAFKA_AWAY) from error
 
 
 Work = Callable[[KafkaAccess | str, Mapping[str, TopicSpec]], Coroutine[Any, Any, list[Drift]]]

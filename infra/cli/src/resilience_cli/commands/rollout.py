@@ -52,7 +52,7 @@ def gate(
     with 1 too, when the system is not well already.
     """
     target = find_target()
-    urls = [checked_url(url) for url in metrics or [_local(target)]]
+    urls = [checked_url(url, "--metrics") for url in metrics or [_local(target)]]
     with Reader(target.url("flag-service"), urls, scope or target.scope) as reader:
         first = reader.first()
         began_s, judge = time.monotonic(), Gate(first)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict
 from typing import Annotated
 
@@ -10,6 +11,7 @@ import typer
 from rich.markup import escape
 
 from resilience_cli.console import Exit, out
+from resilience_cli.holds_api import KEY_VARIABLE
 from resilience_cli.smoke import Result, Smoke
 from resilience_cli.target import find_target
 
@@ -19,11 +21,12 @@ def smoke(
 ) -> None:
     """Prove that the running system works: receive, read and reserve stock, compare levels, evaluate a flag.
 
-    Prints PASS or FAIL for each check; exits with 1 when one fails.
+    RESILIENCE_API_KEY is used where a key is asked for. Prints PASS or FAIL for each check; exits with 1 when one fails.
     """
     target = find_target()
     results: list[Result] = []
-    for result in Smoke(target.url("inventory-api"), target.url("flag-service"), target.scope).run():
+    key = os.environ.get(KEY_VARIABLE)
+    for result in Smoke(target.url("inventory-api"), target.url("flag-service"), target.scope, key).run():
         results.append(result)
         if not as_document:
             verdict = "[green]PASS[/]" if result.passed else "[bold red]FAIL[/]"

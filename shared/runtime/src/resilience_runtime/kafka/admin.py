@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -75,6 +75,20 @@ async def apply_topics(kafka: KafkaAccess | str, declared: Mapping[str, TopicSpe
         settings = {d.topic for d in drift if d.aspect not in {"topic", "partitions"}}
         await _configure(admin, {topic: declared[topic] for topic in settings})
     return drift
+
+
+async def count_copies(kafka: KafkaAccess | str, topics: Collection[str]) -> dict[str, int]:
+    """Return for each topic that is there on how many brokers its scarcest partition is to be.
+
+    Raises:
+        TopicsError: the broker is away or refuses.
+    """
+    async with _admin(KafkaAccess.of(kafka)) as admin:
+        return {
+            topic["topic"]: min(len(partition["replicas"]) for partition in topic["partitions"])
+            for topic in await admin.describe_topics(list(topics))
+            if topic["error_code"] == 0
+        }
 
 
 @asynccontextmanager
