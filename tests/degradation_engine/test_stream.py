@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any, cast
 
@@ -72,6 +72,19 @@ async def test_a_batch_that_waited_through_a_rebalance_is_left_to_the_new_owner(
     ownership.replace({0}, Shelf(1))
     assert await taken(stream, Consumer(generation=2), batch()) == []
     assert await taken(stream, Consumer(), batch()) == [0]
+
+
+async def test_each_batch_tells_when_its_newest_event_was_stored() -> None:
+    clock, heard = ManualClock(START, jump=True), list[datetime]()
+    ownership = owner(MemoryBus(clock=clock), clock)
+    ownership.replace({0}, Shelf(1))
+    stream = Stream(
+        KafkaAccess("kafka:9092"), None, ownership, clock=clock, random=Random(1), heard=heard.append
+    )
+
+    await taken(stream, Consumer(), batch(at_s=3.0))
+
+    assert heard == [datetime.fromtimestamp(batch(at_s=3.0).records[-1].timestamp / 1000, UTC)]
 
 
 class Ticked(Ownership):

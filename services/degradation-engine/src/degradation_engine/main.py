@@ -20,6 +20,7 @@ from resilience_runtime.tracing import Tracing, finishing, start_tracing
 
 from . import metrics as rows
 from .adapters.hold_book import HoldBook
+from .adapters.steady_clock import SteadyClock
 from .ownership import Ownership
 from .settings import SERVICE, Settings
 from .stream import Stream
@@ -51,7 +52,7 @@ def load_policy(settings: Settings) -> Policy:
 
 async def serve_engine(settings: Settings, policy: Policy, tracing: Tracing) -> int:
     """Wire the parts and run them; HTTP listens before Kafka is looked for."""
-    clock, random = SystemClock(), Random()  # noqa: S311 - spreads retries
+    clock, random = SteadyClock(SystemClock()), Random()  # noqa: S311 - spreads retries
     metrics = build_registry(rows.TABLE)
     kafka, client_id = settings.kafka, f"{SERVICE}-{settings.instance}"
     async with (
@@ -79,7 +80,7 @@ async def serve_engine(settings: Settings, policy: Policy, tracing: Tracing) -> 
             metrics=metrics,
             tracing=tracing,
         )
-        stream = Stream(kafka, settings.member_id, ownership, clock=clock, random=random)
+        stream = Stream(kafka, settings.member_id, ownership, clock=clock, random=random, heard=clock.heard)
         metrics.watch(rows.LAG, lambda: float(stream.lag()))
         app = build_app(SERVICE, lambda: _ready(stream), liveness=lambda: _alive(stream))
         return await run(

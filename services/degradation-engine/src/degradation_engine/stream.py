@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
 
@@ -85,16 +85,27 @@ class _App(faust.App):
 
 
 class Stream:
-    """Runs Faust. `ready` and `alive` are for the health endpoints."""
+    """Runs Faust. `ready` and `alive` are for the health endpoints.
+
+    `heard` is told when the newest event of each batch was stored.
+    """
 
     def __init__(
-        self, kafka: KafkaAccess, member_id: str | None, ownership: Ownership, *, clock: Clock, random: Random
+        self,
+        kafka: KafkaAccess,
+        member_id: str | None,
+        ownership: Ownership,
+        *,
+        clock: Clock,
+        random: Random,
+        heard: Callable[[datetime], None] = lambda _stored: None,
     ) -> None:
         self._kafka = kafka
         self._member_id = member_id
         self._ownership = ownership
         self._clock = clock
         self._random = random
+        self._heard = heard
         self._consumer: ConsumerT | None = None
         self._rebalancing: Callable[[], bool] = lambda: True
         self._taken: dict[int, int] = {}
@@ -194,6 +205,7 @@ class Stream:
         async with turn:
             if not consumer.current(batch) or batch.partition not in self._ownership.numbers:
                 return  # of before a rebalance: partitions are owned before the first batch of a new generation comes
+            self._heard(datetime.fromtimestamp(max(0, batch.records[-1].timestamp) / 1000, UTC))
             await self._ownership.take(batch.partition, batch.records)
             consumer.took(batch)
             self._taken[batch.partition] = batch.offset + 1
