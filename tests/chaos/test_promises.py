@@ -50,6 +50,7 @@ def test_what_is_not_kept_is_told(seen: Record, says: str) -> None:
 def test_a_busy_machine_is_no_slow_service_and_a_killed_one_need_not_answer() -> None:
     assert broken(record(Call("availability", 0, 0.9, 200), Call("live", 0, 0.3, 200))) == []
     assert broken(record(Call("image", 0, 30, 0), faulted="inventory-api")) == []
+    assert broken(record(Call("image", 0, 1, 500), faulted="inventory-api")) == []
 
 
 @pytest.mark.parametrize(
@@ -77,3 +78,13 @@ def test_the_picture_shows_every_call_and_escapes_what_came_from_outside() -> No
     assert drawn.startswith("<svg")
     assert "image 503 &lt;b&gt; after 100 ms" in drawn
     assert timeline(Record("nothing")) == ""
+
+
+def test_the_picture_shows_what_was_stale_and_when_nobody_answered() -> None:
+    times = (0, 1, 2, 3, 9, 10)
+    seen = [Sight("flag-service", at_s, Level.OPTIMAL, (1, 1), stale=at_s >= 2) for at_s in times]
+
+    drawn = timeline(record(sights=tuple(seen)))
+
+    assert drawn.count("<title>flag-service</title>") == 1
+    assert drawn.count("<title>flag-service, stale</title>") == 2

@@ -86,6 +86,8 @@ def run_one(row: Row, root: Path) -> Outcome:
         raise StackError(f"{row.name} cannot be run ({error})", "correct its row in the table") from error
     finally:
         done = take_session(root)
+        if done and not done.ended:
+            done.end()  # whatever ended the toolkit kept it from doing so
     if journal["status"] == "interrupted" or "InterruptExecution" in str(journal):
         raise StackError(f"{row.name} was interrupted; what it broke is mended", "run it again")
     record = done.watch.record if done and done.watch else Record(row.name)

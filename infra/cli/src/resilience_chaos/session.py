@@ -163,6 +163,8 @@ class Session:
             return not miscounted(self.record)
 
         self.await_true(looks_right, 5 if self.failures else DECIDED_S / 2)
+        if not self.record.stock:
+            self.failures.append("the stock could not be counted")
 
 
 def session(root: Path) -> Session:

@@ -79,7 +79,8 @@ class Goods:
         """Count what is there.
 
         Raises:
-            httpx.HTTPError: no answer, or none that counts.
+            httpx.HTTPError: no answer.
+            ValueError: none that counts.
         """
         received = _level(client, self.plenty)["on_hand"]
         scarce = _level(client, self.scarce)
@@ -90,9 +91,9 @@ class Goods:
 def _level(client: httpx.Client, sku: str) -> dict[str, int]:
     answer = client.get(f"/v1/stock/{sku}").raise_for_status().json()
     levels = [level for level in answer["locations"] if level["location"] == LOCATION]
-    if not levels or levels[0].get("on_hand") is None:
-        return {"on_hand": 0, "reserved": 0}
-    return dict(levels[0])
+    if levels and levels[0].get("on_hand") is None:
+        raise ValueError("the last known figures, which do not count")
+    return dict(levels[0]) if levels else {"on_hand": 0, "reserved": 0}
 
 
 def _create(client: httpx.Client, path: str, body: dict[str, Any]) -> None:
