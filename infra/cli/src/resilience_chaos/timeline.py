@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from html import escape
 from itertools import pairwise
 
 from resilience_contracts import Level
 
-from .record import NO_ANSWER, Call, Record
+from .record import NO_ANSWER, Call, Record, Sight
 from .shop import PACE_S
 from .watch import CONSUMERS
 
 WIDTH, LEFT, RIGHT = 960, 110, 12
 LEVEL_TOP, STEP, ROW = 44, 16, 16
 TICKS = 10
+SILENT_S = 1.5
+"""A consumer of which nothing was seen for so long did not answer: its line has a gap."""
 COLOURS = {"inventory-api": "#1f6feb", "flag-service": "#d97706"}
 LEVELS = list(Level)
 WORDS = {2: "#2da44e", 4: "#8c959f", 5: "#cf222e", 0: "#6e1a1a"}
 """Colours of answers by the class of their status: given, refused by rule, refused as away, none."""
+LEGEND = (
+    ("given", WORDS[2]),
+    ("refused by rule", WORDS[4]),
+    ("refused, something is away", WORDS[5]),
+    ("no answer", WORDS[0]),
+    ("dotted: stale", "none"),
+)
 
 
 def timeline(record: Record) -> str:
@@ -30,6 +40,21 @@ def timeline(record: Record) -> str:
     return "".join(picture.draw())
 
 
+def _runs(sights: list[Sight]) -> Iterator[list[Sight]]:
+    """Split what a consumer told where it fell silent, and where the level became stale or fresh."""
+    run: list[Sight] = []
+    for sight in sights:
+        if run and sight.at_s - run[-1].at_s > SILENT_S:
+            yield run
+            run = []
+        elif run and sight.stale is not run[-1].stale:
+            yield [*run, replace(sight, stale=run[-1].stale)]
+            run = []
+        run.append(sight)
+    if run:
+        yield run
+
+
 class _Picture:
     def __init__(self, record: Record, end_s: float) -> None:
         self._record, self._end_s = record, end_s
@@ -37,7 +62,7 @@ class _Picture:
         self._bottom = self._calls_top + ROW * len(PACE_S)
 
     def draw(self) -> Iterator[str]:
-        height = self._bottom + 26
+        height = self._bottom + 44
         yield (
             f'<svg viewBox="0 0 {WIDTH} {height}" role="img" xmlns="http://www.w3.org/2000/svg" '
             f'font-family="system-ui, sans-serif" font-size="11"><title>{escape(self._record.name)} over time</title>'
@@ -47,6 +72,7 @@ class _Picture:
         yield from self._levels()
         yield from self._calls()
         yield from self._moments()
+        yield from self._legend()
         yield "</svg>"
 
     def _x(self, at_s: float) -> float:
@@ -88,18 +114,31 @@ class _Picture:
     def _levels(self) -> Iterator[str]:
         for shift, consumer in enumerate(CONSUMERS):
             sights = [sight for sight in self._record.sights if sight.consumer == consumer]
-            if not sights:
-                continue
-            points = [f"{self._x(sights[0].at_s)},{self._level_y(sights[0].level) + 3 * shift}"]
-            for before, after in pairwise(sights):
-                if after.level is not before.level:
-                    x = self._x(after.at_s)
-                    points += [f"{x},{self._level_y(each.level) + 3 * shift}" for each in (before, after)]
-            points.append(f"{self._x(sights[-1].at_s)},{self._level_y(sights[-1].level) + 3 * shift}")
-            yield (
-                f'<polyline points="{" ".join(points)}" fill="none" stroke="{COLOURS[consumer]}" stroke-width="2">'
-                f"<title>{consumer}</title></polyline>"
-            )
+            for run in _runs(sights):
+                yield self._level_line(run, consumer, 3 * shift)
+
+    def _level_line(self, run: list[Sight], consumer: str, shift: int) -> str:
+        points = [self._level_point(run[0].at_s, run[0].level, shift)]
+        for before, after in pairwise(run):
+            if after.level is not before.level:
+                points += [self._level_point(after.at_s, each.level, shift) for each in (before, after)]
+        points.append(self._level_point(run[-1].at_s, run[-1].level, shift))
+        dashes = ' stroke-dasharray="2 3"' if run[0].stale else ""
+        return (
+            f'<polyline points="{" ".join(points)}" fill="none" stroke="{COLOURS[consumer]}" stroke-width="2"'
+            f"{dashes}><title>{consumer}{', stale' if dashes else ''}</title></polyline>"
+        )
+
+    def _level_point(self, at_s: float, level: Level, shift: int) -> str:
+        return f"{self._x(at_s)},{self._level_y(level) + shift}"
+
+    def _legend(self) -> Iterator[str]:
+        marks = [*COLOURS.items(), *LEGEND]
+        x = LEFT
+        for text, colour in marks:
+            yield f'<rect x="{x}" y="{self._bottom + 26}" width="9" height="9" fill="{colour}"/>'
+            yield f'<text x="{x + 13}" y="{self._bottom + 34}" fill="currentColor">{escape(text)}</text>'
+            x += 13 + 6 * len(text) + 16
 
     def _calls(self) -> Iterator[str]:
         for row, kind in enumerate(PACE_S):
