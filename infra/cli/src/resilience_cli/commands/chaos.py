@@ -10,12 +10,14 @@ import typer
 
 from resilience_cli.console import EXIT_CODES, Exit, out
 from resilience_cli.stack import PARTS, pause_part, restore_part, stop_part
+from resilience_cli.stack.layout import FURTHER_BROKERS
 from resilience_cli.target import stack_root
 
 
 def _known(part: str) -> str:
-    if part not in PARTS:
-        raise typer.BadParameter(f"{part} is no part; parts are {', '.join(PARTS)}")
+    known = (*PARTS, *FURTHER_BROKERS)
+    if part not in known:
+        raise typer.BadParameter(f"{part} is no part; parts are {', '.join(known)}")
     return part
 
 

@@ -45,7 +45,11 @@ def up(
         list[str] | None, typer.Option(help="Leave a part out, to run it from an editor. Repeatable.")
     ] = None,
     proxies: Annotated[
-        bool, typer.Option("--proxies", help="Put a TCP proxy before each dependency, for `chaos run`.")
+        bool,
+        typer.Option(
+            "--proxies",
+            help="Put a TCP proxy before each dependency, for `chaos run`.",
+        ),
     ] = False,
     secured: Annotated[
         bool,
@@ -53,6 +57,9 @@ def up(
             "--secured", help="Let Kafka ask for TLS and passwords, and refuse what is not declared."
         ),
     ] = False,
+    brokers: Annotated[
+        int, typer.Option(help="1, or 3: Kafka as a cluster that stores every record more than once.")
+    ] = 1,
 ) -> None:
     """Start everything on loopback, seed demo data, and stay until Ctrl-C, which stops it all.
 
@@ -69,6 +76,10 @@ def up(
         )
     if proxies and secured:
         raise typer.BadParameter("it is either this or --proxies", param_hint="--secured")
+    if brokers not in {1, 3}:
+        raise typer.BadParameter("it is 1 or 3", param_hint="--brokers")
+    if brokers > 1 and (proxies or secured):
+        raise typer.BadParameter("it is either this or --proxies or --secured", param_hint="--brokers")
     root = stack_root()
     with _owned_directory(root) as mine:
         if not mine:
@@ -80,6 +91,7 @@ def up(
             Path(policy).resolve() if policy else None,
             proxies,
             secured,
+            three_brokers=brokers > 1,
         )
         Session(Place(root), wishes, follow=logs).run()
 

@@ -18,11 +18,14 @@ from .keeper import Ended, Keeper
 from .keys import create_operator_key
 from .layout import (
     BACKING,
+    FURTHER_BROKERS,
     NEEDS,
     PARTS,
     SERVICES,
     TOPICS,
     backing_parts,
+    broker_ports,
+    brokers,
     environment,
     is_secured,
     kafka,
@@ -47,13 +50,15 @@ class Wishes:
     """What differs from the default stack.
 
     `proxies` puts a TCP proxy between the services and what they depend on, for faults of the network. `secured`
-    lets Kafka ask for TLS and a password, and hold each service to its permissions. One of the two.
+    lets Kafka ask for TLS and a password, and hold each service to its permissions. `three_brokers` makes Kafka a
+    cluster that loses one and nothing with it. One of the three.
     """
 
     parts: Collection[str] = PARTS
     policy_file: Path | None = None
     proxies: bool = False
     secured: bool = False
+    three_brokers: bool = False
 
 
 class Stack:
@@ -68,13 +73,15 @@ class Stack:
     ) -> None:
         if wishes.proxies:
             ports = {**ports, **link_ports()}
+        if wishes.three_brokers:
+            ports = {**ports, **broker_ports()}
         self.place, self.ports = place, ports
         self.env = environment(place, ports, wishes.policy_file, wishes.secured)
         parts = backing_parts(place, ports, wishes.secured) | services(place, ports, self.env)
         self._keepers = {
             name: Keeper(part, place, variable_of(name), self._note, ended)
             for name, part in parts.items()
-            if name in wishes.parts or name == NETWORK
+            if name in wishes.parts or name not in PARTS
         }
         self._threads: list[threading.Thread] = []
         self._closing = threading.Event()
@@ -130,7 +137,10 @@ class Stack:
     def close(self) -> None:
         """Stop everything in order: services first, then what they depend on."""
         self.cancel()
-        for group, grace_s in ((SERVICES, SERVICES_GRACE_S), ((*BACKING, NETWORK), BACKING_GRACE_S)):
+        for group, grace_s in (
+            (SERVICES, SERVICES_GRACE_S),
+            ((*BACKING, *FURTHER_BROKERS, NETWORK), BACKING_GRACE_S),
+        ):
             running = [self._keepers[name].running for name in group if name in self._keepers]
             _halt_together([each for each in running if each], grace_s)
         for thread in self._threads:
@@ -156,7 +166,7 @@ class Stack:
     def _declare(self) -> None:
         secured = is_secured(self.env)
         access = kafka(self.place, self.ports, secured).access()
-        apply_declared(access)
+        apply_declared(access, len(brokers(self.ports)))
         if secured:
             apply_declared_acls(access)
 

@@ -1,4 +1,4 @@
-"""Apache Kafka: one broker and controller in one process, KRaft."""
+"""Apache Kafka: broker and controller in one process, KRaft; one of them, or three that keep copies."""
 
 from __future__ import annotations
 
@@ -40,7 +40,9 @@ class Kafka:
 
     `ways` are further ports that it listens on, each with the port that clients of it are told to use: a broker
     tells its clients where it is, so whoever comes through a proxy must be told the proxy's port.
-    With `security` it asks who comes, and its data is another than without.
+    With `security` it asks who comes. `others` are the further members of its cluster by node, each with its port
+    and the one of its controller; there every record is stored twice before it counts. Its data is another with
+    either than without.
     """
 
     place: Place
@@ -49,11 +51,17 @@ class Kafka:
     ways: Mapping[int, int] = field(default_factory=dict)
     security: Security | None = None
     name: str = "kafka"
+    node: int = 1
+    others: Mapping[int, tuple[int, int]] = field(default_factory=dict)
     stop_signal: signal.Signals = signal.SIGTERM
 
     @property
     def bootstrap(self) -> str:
-        """Where clients start."""
+        """Where clients start: at any broker."""
+        return ",".join([self._own, *(f"127.0.0.1:{port}" for port, _ in self.others.values())])
+
+    @property
+    def _own(self) -> str:
         return f"127.0.0.1:{self.port}"
 
     def access(self, principal: str = ADMIN) -> KafkaAccess:
@@ -68,7 +76,8 @@ class Kafka:
 
     @property
     def _data(self) -> Path:
-        return self.place.data(self.name) / ("secured-data" if self.security else "data")
+        kind = "secured-data" if self.security else "replicated-data" if self.others else "data"
+        return self.place.data(self.name) / kind
 
     def prepare(self) -> Command:
         """Format the log directory once and write the server's properties."""
@@ -94,12 +103,13 @@ class Kafka:
             raise NotReadyError(str(error) or type(error).__name__) from error
 
     async def _metadata(self) -> None:
-        client = AIOKafkaClient(**self.access().options(), request_timeout_ms=2000)
+        options = {**self.access().options(), "bootstrap_servers": self._own}
+        client = AIOKafkaClient(**options, request_timeout_ms=2000)
         try:
             async with asyncio.timeout(2):
                 await client.bootstrap()
-            if not client.cluster.brokers():
-                raise NotReadyError("no broker is registered yet")
+            if not any(broker.nodeId == self.node for broker in client.cluster.brokers()):
+                raise NotReadyError("it is not registered yet")
         finally:
             await client.close()
 
@@ -118,14 +128,17 @@ class Kafka:
         listener, controller = (
             (LISTENER, "SSL") if self.security else (SecurityProtocol.PLAINTEXT, "PLAINTEXT")
         )
-        own = f"{listener}://{self.bootstrap}"
+        own = f"{listener}://{self._own}"
+        members = {self.node: (self.port, self.controller_port), **self.others}
+        voters = ",".join(f"{node}@127.0.0.1:{port}" for node, (_, port) in sorted(members.items()))
+        copies = str(len(members))
         listened = [f",WAY_{port}://127.0.0.1:{port}" for port in self.ways]
         told = [f",WAY_{port}://127.0.0.1:{proxy}" for port, proxy in self.ways.items()]
         plain = [f",WAY_{port}:PLAINTEXT" for port in self.ways]
         lines = {
             "process.roles": "broker,controller",
-            "node.id": "1",
-            "controller.quorum.voters": f"1@127.0.0.1:{self.controller_port}",
+            "node.id": str(self.node),
+            "controller.quorum.voters": voters,
             "listeners": f"{own},CONTROLLER://127.0.0.1:{self.controller_port}" + "".join(listened),
             "advertised.listeners": own + "".join(told),
             "controller.listener.names": "CONTROLLER",
@@ -133,9 +146,10 @@ class Kafka:
             + "".join(plain),
             "log.dirs": str(self._data),
             "auto.create.topics.enable": "false",
-            "offsets.topic.replication.factor": "1",
+            "min.insync.replicas": str(len(members) // 2 + 1),
+            "offsets.topic.replication.factor": copies,
             "offsets.topic.num.partitions": "4",
-            "transaction.state.log.replication.factor": "1",
+            "transaction.state.log.replication.factor": copies,
             "transaction.state.log.min.isr": "1",
             "transaction.state.log.num.partitions": "1",
             "group.initial.rebalance.delay.ms": "0",

@@ -16,16 +16,19 @@ from .redis import Redis
 from .s3 import S3
 from .security import Security
 from .service import Service
+from .sockets import free_ports
 
 DEPENDENCIES = ("postgresql", "redis", "s3", "openai")
 BACKING = ("kafka", *DEPENDENCIES)
 SERVICES = ("degradation-engine", "flag-service", "inventory-api", "health-monitor")
 PARTS = (*BACKING, *SERVICES)
 TOPICS = "topics"
+FURTHER_BROKERS = {"kafka-2": 2, "kafka-3": 3}
+"""Parts of a stack with three brokers, each with its node."""
 
 # health-monitor comes last: a dependency that is still starting is not one that is down.
 NEEDS: Mapping[str, Sequence[str]] = {
-    TOPICS: ("kafka",),
+    TOPICS: ("kafka", *FURTHER_BROKERS),
     "degradation-engine": (TOPICS, NETWORK),
     "flag-service": (TOPICS, NETWORK),
     "inventory-api": (TOPICS, NETWORK, *DEPENDENCIES),
@@ -33,16 +36,32 @@ NEEDS: Mapping[str, Sequence[str]] = {
 }
 
 
-def kafka(place: Place, ports: Ports, secured: bool) -> Kafka:
-    """Build the broker."""
+def broker_ports() -> dict[str, int]:
+    """Choose free ports for the further brokers of a stack that has three."""
+    names = [name for broker in FURTHER_BROKERS for name in (broker, f"{broker}-controller")]
+    return dict(zip(names, free_ports(len(names)), strict=True))
+
+
+def brokers(ports: Ports) -> dict[str, int]:
+    """Return the brokers of a stack, each with its node."""
+    return {name: node for name, node in {"kafka": 1, **FURTHER_BROKERS}.items() if name in ports}
+
+
+def kafka(place: Place, ports: Ports, secured: bool, name: str = "kafka") -> Kafka:
+    """Build a broker."""
+    members = {node: (ports[each], ports[f"{each}-controller"]) for each, node in brokers(ports).items()}
+    node = brokers(ports)[name]
+    port, controller_port = members.pop(node)
     security = Security(place) if secured else None
-    return Kafka(place, ports["kafka"], ports["kafka-controller"], kafka_ways(ports), security)
+    return Kafka(
+        place, port, controller_port, kafka_ways(ports), security, name=name, node=node, others=members
+    )
 
 
 def backing_parts(place: Place, ports: Ports, secured: bool) -> dict[str, Part]:
     """Build what the services depend on."""
     parts: list[Part] = [
-        kafka(place, ports, secured),
+        *(kafka(place, ports, secured, name) for name in brokers(ports)),
         PostgreSQL(place, ports["postgresql"]),
         Redis(place, ports["redis"]),
         S3(place, ports["s3"]),
