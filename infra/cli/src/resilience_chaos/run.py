@@ -16,7 +16,7 @@ from chaoslib.experiment import ensure_experiment_is_valid, run_experiment
 from resilience_cli.errors import StackError
 
 from .experiment import experiment_of
-from .faults import Site
+from .faults import KINDS, Site
 from .record import Record
 from .session import take_session
 from .table import Row
@@ -59,6 +59,8 @@ def require_possible(rows: Sequence[Row], root: Path) -> None:
     absent = sorted({part.partition(":")[0] for row in rows for part in row.parts} - set(site.state.parts))
     if absent:
         raise StackError(f"this stack runs without {absent[0]}", "start it whole, with `resilience up`")
+    for fault in (fault for row in rows for fault in row.faults):
+        KINDS[fault.kind].check(site, fault.part)
 
 
 def run_all(rows: Sequence[Row], root: Path) -> Iterator[Outcome]:

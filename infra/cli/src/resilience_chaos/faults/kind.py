@@ -9,10 +9,12 @@ from functools import partial
 from resilience_chaos.proxy import Kind as Network
 from resilience_cli.stack import DEPENDENCIES, PARTS, SERVICES
 
-from . import answer, postgresql, process, redis
-from .site import Mend
+from . import answer, disk, kafka, postgresql, process, redis
+from .site import Mend, Site
 
 KAFKA_WAYS = tuple(f"kafka:{service}" for service in SERVICES)
+OURS = tuple(part for part in PARTS if part != "postgresql")
+"""Parts that run as the user who started the stack, root or not, and may so be limited."""
 ON_THE_NETWORK = (*DEPENDENCIES, "kafka", *KAFKA_WAYS)
 
 
@@ -29,6 +31,8 @@ class Kind:
     needed: frozenset[str] = frozenset()
     proxies: bool = False
     """It needs a stack with proxies, for every part but OpenAI where the stand-in takes the order."""
+    check: Callable[[Site, str], None] = lambda _site, _part: None
+    """Raises StackError when it cannot be done to that part of this stack."""
 
 
 def _network(kind: Network, *options: str, needed: tuple[str, ...] = ()) -> Kind:
@@ -47,6 +51,8 @@ KINDS = {
     "freeze": Kind(process.pause, PARTS),
     "stop": Kind(process.stop, PARTS),
     "starve": Kind(process.starve, PARTS, frozenset({"share"})),
+    "memory-limit": Kind(process.limit_memory, OURS, frozenset({"spare_mb"})),
+    "clock": Kind(process.clock, SERVICES, frozenset({"step_s"}), frozenset({"step_s"}), proxies=True),
     "latency": _network(Network.LATENCY, "delay_ms", "jitter_ms", "growth_ms_per_s"),
     "bandwidth": _network(Network.BANDWIDTH, needed=("bytes_per_s",)),
     "reset": _network(Network.RESET),
@@ -69,5 +75,9 @@ KINDS = {
         ("redis", "postgresql"),
     ),
     "memory": Kind(redis.memory, ("redis",)),
+    "disk-full": Kind(disk.full, ("postgresql", "kafka"), check=disk.require_small_disk),
+    "leader-lost": Kind(
+        kafka.lose_leader, ("kafka",), frozenset({"topic"}), frozenset({"topic"}), check=kafka.require_brokers
+    ),
     "read-only": Kind(postgresql.read_only, ("postgresql",)),
 }

@@ -48,7 +48,7 @@ def up(
         bool,
         typer.Option(
             "--proxies",
-            help="Put a TCP proxy before each dependency, for `chaos run`.",
+            help="Put a TCP proxy before each dependency and a clock into each service, for `chaos run`.",
         ),
     ] = False,
     secured: Annotated[

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from . import openai, s3
 from .kafka import Kafka
-from .network import NETWORK, Network, kafka_ways, openai_env, port_for
+from .network import NETWORK, Network, clock_file, kafka_ways, openai_env, port_for
 from .openai import OpenAI
 from .part import Part, Place
 from .ports import Ports
@@ -82,6 +82,7 @@ def services(place: Place, ports: Ports, env: Mapping[str, str]) -> dict[str, Pa
             ports[name],
             ports[f"{name}-metrics"],
             {**env, **broker.env(name), **through_links(place, ports, name)},
+            clock_file(place, name) if NETWORK in ports else None,
         )
         for name in SERVICES
     }

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
+from pathlib import Path
 
 from .certificates import AUTHORITY, write_certificates
 from .loopback_http import ask
@@ -59,6 +60,8 @@ class Network:
     def prepare(self) -> Command:
         """Say how to start it."""
         write_certificates(self.place.data(self.name))
+        for service in CUT_OFF:
+            clock_file(self.place, service).write_text("0", encoding="ascii")
         links = [f"{name}={self.ports[f'link {name}']}:{self._upstream(name)}" for name in LINKS]
         orders = ("--control", str(self.port), "--tls", f"openai={self.place.data(self.name)}")
         argv = (sys.executable, "-m", "resilience_chaos.proxy", *orders, *links)
@@ -73,6 +76,11 @@ class Network:
     def _upstream(self, link: str) -> int:
         part, _, service = link.partition(":")
         return self.ports[f"way {service}"] if service else self.ports[part]
+
+
+def clock_file(place: Place, service: str) -> Path:
+    """Return the file that says by how many seconds the clock of a service is off."""
+    return place.data(NETWORK) / f"{service}.clock"
 
 
 def openai_env(place: Place, port: int) -> dict[str, str]:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
+from pathlib import Path
 
 from .loopback_http import ask
 from .part import NotReadyError, Place
@@ -18,7 +19,8 @@ from .sockets import LOOPBACK
 class Service:
     """A service of ours.
 
-    `env` is its whole configuration beyond the environment that the stack was started in.
+    `env` is its whole configuration beyond the environment that the stack was started in. With `clock`, a file, its
+    date and time are off by as many seconds as that says.
     """
 
     place: Place
@@ -26,6 +28,7 @@ class Service:
     port: int
     metrics_port: int
     env: Mapping[str, str]
+    clock: Path | None = None
     stop_signal: signal.Signals = signal.SIGTERM
 
     @property
@@ -46,7 +49,9 @@ class Service:
             # Fewer arenas: freed memory goes back sooner, and a small process stays small.
             "MALLOC_ARENA_MAX": "2",
         }
-        argv = (sys.executable, "-m", self.name.replace("-", "_"))
+        module = self.name.replace("-", "_")
+        launcher = ("resilience_chaos.clock", str(self.clock)) if self.clock else ()
+        argv = (sys.executable, "-m", *launcher, module)
         return Command(argv, env={**own, **self.env}, cwd=self.place.root)
 
     def talk(self) -> None:
