@@ -42,9 +42,11 @@ def view(*events: Event) -> View:
     return made
 
 
-def shown(seen: View, seconds: float = 0, changes: Sequence[LevelChanged] = ()) -> str:
+def shown(
+    seen: View, seconds: float = 0, changes: Sequence[LevelChanged] = (), scope: str = "default"
+) -> str:
     console = Console(file=io.StringIO(), width=160)
-    console.print(as_text(seen, "default", NOW + timedelta(seconds=seconds), PART, changes))
+    console.print(as_text(seen, scope, NOW + timedelta(seconds=seconds), PART, changes))
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
@@ -174,3 +176,16 @@ def change(counter: int, cause: str = "an example") -> LevelChanged:
             "changed_at": NOW,
         }
     )
+
+
+def test_a_store_that_follows_its_region_says_so() -> None:
+    seen = view(level_state(Level.LIMITED, scope="eu-west"))
+
+    assert "as eu-west: eu-west.store-1 has no level of its own" in shown(seen, scope="eu-west.store-1")
+    document = as_json(seen, "eu-west.store-1", NOW, PART)
+    assert (document["scope"], document["follows"], document["level"]["level"]) == (
+        "eu-west.store-1",
+        "eu-west",
+        "LIMITED",
+    )
+    assert as_json(seen, "eu-west", NOW, PART)["follows"] is None

@@ -71,8 +71,9 @@ def test_calls_that_are_slow_impair_before_the_breaker_opens(
     slow_rate: float, score: float, warning: str, probes: int
 ) -> None:
     events = [report("redis", [OK] * probes, 100)] if probes else []
+    monitored = report("postgresql", [OK], 99)
 
-    seen = judged(*events, breaker("redis", BreakerState.CLOSED, 101, slow_rate=slow_rate))
+    seen = judged(monitored, *events, breaker("redis", BreakerState.CLOSED, 101, slow_rate=slow_rate))
 
     assert (seen.health, seen.score, seen.warning) == (Health.IMPAIRED, score, warning)
 

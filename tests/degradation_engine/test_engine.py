@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from degradation_engine.domain import Engine, RefusalReason, Refused, StateUnreadable
-from resilience_contracts import HealthObserved, Level, LevelState, Outcome, Version
-from tests.degradation_engine.shop import POLICY, START, Shop, at, level_hold, report
+from resilience_contracts import BreakerState, HealthObserved, Level, LevelState, Outcome, Version
+from tests.degradation_engine.shop import POLICY, START, Shop, at, breaker, level_hold, report
 from tests.degradation_engine.test_replay import busy_log, encoded, final_state, only_changes
 
 
@@ -211,3 +211,15 @@ def test_so_many_scopes_are_kept_and_the_known_ones_go_on(monkeypatch: pytest.Mo
     engine.observe(report("redis", [Outcome.OK], 1, scope="two", sequence=1), at(1))
 
     assert engine.scopes == ["one", "two"]
+
+
+def test_breakers_alone_begin_no_scope_so_that_a_store_without_a_monitor_follows_its_region() -> None:
+    engine = Engine(POLICY)
+
+    assert engine.observe(breaker("redis", BreakerState.OPEN, 0), at(0)) == []
+    assert engine.scopes == []
+    assert not engine.tick(at(60))
+
+    assert engine.observe(report("redis", [Outcome.OK] * 3, 61), at(61))
+    engine.observe(breaker("redis", BreakerState.OPEN, 62, sequence=1), at(62))
+    assert engine.scopes == ["default"]

@@ -19,6 +19,7 @@ from degradation_engine.adapters.state_record import readable
 from degradation_engine.domain import Refused
 from degradation_engine.partition import Partition
 from resilience_contracts import (
+    BreakerState,
     CodecError,
     HealthObserved,
     Level,
@@ -37,7 +38,7 @@ from resilience_runtime.otel import OtelTracing
 from resilience_runtime.tracing import Tracing
 from tests.contracts.states import level_changed
 from tests.degradation_engine.records import stored
-from tests.degradation_engine.shop import POLICY, START, Shop, at, level_hold, report
+from tests.degradation_engine.shop import POLICY, START, Shop, at, breaker, level_hold, report
 
 SOURCE = "/services/degradation-engine/e1"
 MONITOR = "/services/health-monitor/m1"
@@ -306,6 +307,16 @@ async def test_a_scope_in_a_partition_that_is_not_its_own_is_bad() -> None:
     [(_, refused)] = await bench.partition.take([message(report("redis", [OK], 0, scope=foreign))])
 
     assert "belongs to partition" in str(refused)
+
+
+async def test_a_breaker_of_a_scope_without_a_monitor_is_taken_and_stores_nothing() -> None:
+    bench = Bench()
+
+    await bench.take(breaker("redis", BreakerState.OPEN, 1))
+    await bench.partition.tick({}, wall=at(60))
+    await bench.partition.store()
+
+    assert [bench.bus.records(topic) for topic in (Topic.LEVELS, Topic.ENGINE_STATE)] == [[], []]
 
 
 async def test_states_not_stored_yet_are_stored_before_a_partition_is_given_up() -> None:

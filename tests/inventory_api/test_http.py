@@ -85,8 +85,8 @@ class Bench:
         self.observed.append((method, route, status))
         self.took_s.append(took_s)
 
-    def set_level(self, level: Level) -> None:
-        self.view.apply_level(level_state(level, (7, 42), self.clock.now()))
+    def set_level(self, level: Level, scope: str = "default") -> None:
+        self.view.apply_level(level_state(level, (7, 42), self.clock.now(), scope=scope))
 
 
 @pytest.fixture
@@ -115,6 +115,17 @@ async def test_every_answer_carries_the_level(bench: Bench, api: httpx.AsyncClie
     for path in ("/v1/stock/TEE", "/v1/stock/NONE", "/nowhere", "/openapi.json"):
         header = (await api.get(path)).headers["Resilience-Level"]
         assert header.startswith('LIMITED; version="7.42"')
+
+
+async def test_a_store_answers_at_its_regions_level_and_says_so(bench: Bench, api: httpx.AsyncClient) -> None:
+    bench.switches.scope = "eu-west.store-042"
+    bench.set_level(Level.LIMITED, "eu-west")
+
+    answer = await api.get("/v1/system/degradation")
+
+    assert answer.headers["Resilience-Level"] == 'LIMITED; version="7.42"; follows="eu-west"'
+    shown = answer.json()
+    assert (shown["scope"], shown["follows"], shown["level"]) == ("eu-west.store-042", "eu-west", "LIMITED")
 
 
 async def test_readiness_waits_for_a_level_but_not_for_ever(bench: Bench, api: httpx.AsyncClient) -> None:

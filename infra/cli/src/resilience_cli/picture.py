@@ -36,6 +36,7 @@ def as_json(view: View, scope: str, now: datetime, parts: dict[str, Any]) -> dic
     level = view.level(scope, now)
     return {
         "scope": scope,
+        "follows": level.follows if level else None,
         "level": None if level is None else level.state.model_dump(mode="json") | {"stale": level.stale},
         "features": [
             {
@@ -75,6 +76,8 @@ def _head(level: LevelView, now: datetime) -> Text:
     if level.stale:
         text.append(f"   STALE: nothing heard for {spoken(now - state.observed_at)}", "bold magenta")
     text.append(f"\n {tame(state.cause)}")
+    if level.follows:
+        text.append(f"\n as {level.follows}: {level.scope} has no level of its own")
     if state.hold:
         text.append(tame(f"\n held by {state.hold.actor}: {state.hold.reason}"), "magenta")
     if state.pending:

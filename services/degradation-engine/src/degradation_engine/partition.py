@@ -189,7 +189,8 @@ class Partition:
         if timed:
             self._evaluation.observe(time.perf_counter() - began_s)
         self._log_time = now
-        self._outbox.touch(report.scope, record.offset)
+        if self._engine.knows(report.scope):
+            self._outbox.touch(report.scope, record.offset)
         if announced:
             with self._tracing.span("judge", SpanKind.CONSUMER, parent=traceparent_of(record.headers)):
                 self._announce(announced)

@@ -98,6 +98,7 @@ def assemble(settings: Settings, policy: Policy, outside: Outside) -> Service:
     hub = Hub(outside.boot, settings.stream_clients, outside.rng)
     teller = Teller(hub, clock)
     board = Switchboard(policy, settings.resilience_scope, teller.effect, teller.heartbeat)
+    hub.told_as = board.told_as
     trail = AuditTrail(AuditChain(f"{SERVICE}/{settings.instance}"), outside.publisher, clock, source)
     feed = Feed(
         switchboard=board,
@@ -224,7 +225,7 @@ def assemble(settings: Settings, policy: Policy, outside: Outside) -> Service:
 def _state(board: Switchboard, history: History, clock: Clock) -> tuple[list[LevelChanged], list[HoldSet]]:
     pictures = board.pictures(clock.now())
     changes = [change for picture in pictures for change in history.newest(picture.scope, 1)]
-    return changes, [hold for picture in pictures for hold in picture.holds]
+    return changes, [hold for picture in pictures for hold in picture.own_holds]
 
 
 async def main() -> int:

@@ -88,7 +88,7 @@ def watch(
     metrics.watch(LEADS, lambda: float(lease.held))
     metrics.watch(LEVEL_RANK, lambda: {(level.scope,): float(level.level) for level in levels()})
     metrics.watch(STALE_SCOPES, lambda: float(sum(level.stale for level in levels())))
-    metrics.watch(HOLDS, lambda: float(sum(len(p.holds) for p in switchboard.pictures(clock.now()))))
+    metrics.watch(HOLDS, lambda: float(sum(len(p.own_holds) for p in switchboard.pictures(clock.now()))))
     metrics.watch(CAUGHT_UP, lambda: float(switchboard.caught_up))
     metrics.watch(FEED_AGE, feed_age_s)
     metrics.watch(STREAMS, lambda: float(hub.clients))

@@ -39,7 +39,7 @@ class Source(Protocol):
 
 
 class LevelFeed:
-    """The level and the features of one scope.
+    """The level and the features of one scope, or of the nearest above it while it has no level of its own.
 
     Open it with `async with`, or give `feed.lifespan` to an application. Before anything is heard, and with
     nothing in reach, every feature has the `unknown` mode of the policy: never an accidental false.
@@ -82,6 +82,12 @@ class LevelFeed:
     def level_view(self) -> LevelView | None:
         """The level with its version, cause and all else, or None before any was heard."""
         return self.view.level(self.scope, self._now())
+
+    @property
+    def follows(self) -> str | None:
+        """The scope above whose level this is, or None where it is the scope's own or not known."""
+        seen = self.level_view
+        return seen.follows if seen else None
 
     @property
     def stale(self) -> bool:

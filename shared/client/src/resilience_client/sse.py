@@ -16,7 +16,15 @@ import httpx
 from httpx_sse import EventSource, ServerSentEvent, SSEError
 from pydantic import BaseModel
 
-from resilience_contracts import Because, FeatureState, HoldSet, LevelState, hold_key
+from resilience_contracts import (
+    Because,
+    FeatureState,
+    HoldSet,
+    LevelState,
+    hold_key,
+    is_beneath,
+    lineage,
+)
 from resilience_contracts.events import Time
 
 from .feed import LevelFeed
@@ -121,30 +129,39 @@ def apply(kind: str, data: dict[str, Any], feed: LevelFeed) -> None:
 
 
 def _apply_scope(scope: _Scope, feed: LevelFeed) -> None:
-    if scope.scope != feed.scope:
+    if scope.scope not in lineage(feed.scope):
         return
     if scope.level is not None:
         state = _state(scope.level, _automatic(scope))
-        held = feed.level_view
-        if held is not None and state.version.ordered() < held.version:
+        if _is_behind(state, feed):
             return  # a replica that is behind; its holds are as old
         feed.view.apply_level(state)
     named = {hold.key for hold in scope.holds}
-    for target in [*feed.view.policy.features, *(feature.key for feature in scope.features)]:
-        key = hold_key(feed.scope, target)
+    targets = {*feed.view.policy.features, *(feature.key for feature in scope.features)}
+    for key in (hold_key(place, target) for place in lineage(feed.scope) for target in targets):
         if key not in named:
             feed.view.end_hold(key)
     for hold in scope.holds:
         feed.view.apply_hold(hold)
 
 
+def _is_behind(state: LevelState, feed: LevelFeed) -> bool:
+    """Say whether a state is older than what is known, or of a scope above one whose own level is known."""
+    held = feed.view.state(feed.scope)
+    if held is None:
+        return False
+    if held.scope == state.scope:
+        return state.version.ordered() < held.version.ordered()
+    return is_beneath(held.scope, state.scope)
+
+
 def _apply_heartbeat(level: dict[str, Any], feed: LevelFeed) -> None:
-    held = feed.level_view
-    if held is None or level["scope"] != feed.scope:
+    held = feed.view.state(feed.scope)
+    if held is None:
         return
-    automatic = {key: feature.model_dump() for key, feature in held.state.features.items()}
+    automatic = {key: feature.model_dump() for key, feature in held.features.items()}
     state = _state(level, automatic)
-    if state.version.ordered() == held.version:
+    if (state.scope, state.version) == (held.scope, held.version):
         feed.view.apply_level(state)
 
 
@@ -165,4 +182,5 @@ def _automatic(scope: _Scope) -> dict[str, dict[str, Any]]:
 def _state(level: dict[str, Any], features: dict[str, dict[str, Any]]) -> LevelState:
     epoch, _, counter = str(level["version"]).partition(".")
     version = {"epoch": int(epoch), "counter": int(counter)}
-    return LevelState.model_validate({**level, "version": version, "features": features})
+    ours = {"scope": level.get("follows") or level["scope"], "version": version, "features": features}
+    return LevelState.model_validate({**level, **ours})

@@ -55,6 +55,7 @@ from .policy import (
     reachable_sums,
 )
 from .resolver import Resolution, resolve, resolve_unknown, retry_after_s
+from .scope import is_beneath, lineage
 from .topics import Topic, dead_letter_topic
 from .view import Applied, FeatureView, LevelView, Saved, View
 
@@ -122,6 +123,8 @@ __all__ = [
     "encode",
     "format_time",
     "hold_key",
+    "is_beneath",
+    "lineage",
     "parse_policy",
     "prerequisite_order",
     "reachable_sums",

@@ -1,7 +1,8 @@
 """What a consumer knows: the levels and holds it has heard of, and every feature's state that follows.
 
-Pure: records are applied, `now` is given, nothing is fetched. inventory-api, flag-service, the command line
-and integrators all read features through this one place.
+A scope without a level of its own follows the nearest one above it that has one. Pure: records are applied, `now` is
+given, nothing is fetched. inventory-api, flag-service, the command line and integrators all read features through this
+one place.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ from enum import Enum, auto
 from pydantic import BaseModel, ConfigDict
 
 from .codec import Encoded
-from .events import AutomaticFeature, HoldSet, LevelState, format_time, hold_key
+from .events import LEVEL_TARGET, AutomaticFeature, HoldSet, LevelState, format_time, hold_key
 from .feature import Because, FeatureState, worst
 from .level import Level, Version
 from .policy import Policy
 from .resolver import resolve_unknown
+from .scope import lineage
 from .topics import Topic
 
 Headers = Iterable[tuple[str, bytes | None]]
@@ -52,7 +54,7 @@ class Applied(Enum):
 
 @dataclass(frozen=True, slots=True)
 class LevelView:
-    """A scope's level as a consumer may act on it now."""
+    """A scope's level as a consumer may act on it now; `state` is that of the scope which it follows, if any."""
 
     scope: str
     level: Level
@@ -61,9 +63,15 @@ class LevelView:
     stale: bool
     state: LevelState
 
+    @property
+    def follows(self) -> str | None:
+        """The scope above whose level this is; None when it is the scope's own."""
+        return None if self.state.scope == self.scope else self.state.scope
+
     def header(self) -> str:
         """Value of the `Resilience-Level` header (an RFC 9651 item)."""
-        return f'{self.name}; version="{self.version}"{"; stale" if self.stale else ""}'
+        follows = f'; follows="{self.follows}"' if self.follows else ""
+        return f'{self.name}; version="{self.version}"{follows}{"; stale" if self.stale else ""}'
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,12 +142,20 @@ class View:
         self._holds.clear()
 
     def scopes(self) -> list[str]:
-        """Return every scope of which a level is known."""
+        """Return every scope that has a level of its own."""
         return sorted(self._levels)
 
+    def state(self, scope: str) -> LevelState | None:
+        """Return what a scope goes by: its own state, else that of the nearest scope above which has one."""
+        for place in lineage(scope):
+            state = self._levels.get(place)
+            if state is not None:
+                return state
+        return None
+
     def level(self, scope: str, now: datetime) -> LevelView | None:
-        """Return the level of a scope, or None when none was ever heard."""
-        state = self._levels.get(scope)
+        """Return the level of a scope, or of the one that it follows; None when neither was ever heard."""
+        state = self.state(scope)
         if state is None:
             return None
         stale = state.stale or now > state.next_heartbeat_by
@@ -147,9 +163,20 @@ class View:
         return LevelView(scope, state.known_level, state.level, version, stale, state)
 
     def hold(self, scope: str, target: str, now: datetime) -> HoldSet | None:
-        """Return the hold in force on a target; an expired one is no hold."""
-        held = self._holds.get(hold_key(scope, target))
-        return held if held and held.expires_at > now else None
+        """Return the hold in force on a target: the scope's own, else the nearest above; an expired one is no hold.
+
+        Past a scope with a level of its own, a hold from above only takes away, and one on the level does nothing:
+        whoever set it looked at another level.
+        """
+        own_level = False
+        for place in lineage(scope):
+            held = self._holds.get(hold_key(place, target))
+            if held and held.expires_at > now:
+                return held.model_copy(update={"allow_better": False}) if own_level else held
+            own_level = own_level or place in self._levels
+            if own_level and target == LEVEL_TARGET:
+                return None
+        return None
 
     def holds(self, now: datetime) -> list[HoldSet]:
         """Return every hold in force, by key."""
@@ -186,7 +213,7 @@ class View:
         return [self.feature(scope, key, now) for key in self.policy.features]
 
     def _automatic(self, scope: str, key: str) -> AutomaticFeature | _Unheard:
-        state = self._levels.get(scope)
+        state = self.state(scope)
         known = state.features.get(key) if state else None
         if known is not None:
             return known

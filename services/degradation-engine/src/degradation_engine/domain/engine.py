@@ -46,7 +46,7 @@ class Engine:
         return list(self._scopes)
 
     def observe(self, event: Report, now: datetime) -> list[Event]:
-        """Take one health event.
+        """Take one health event. A scope begins with a monitor's: breakers alone say too little for a level.
 
         Raises:
             Refused: unknown dependency, a time that cannot be, or more observers or scopes than are kept.
@@ -55,6 +55,8 @@ class Engine:
         self._check(event, observed_ms - now_ms)
         scope = self._scopes.get(event.scope)
         if scope is None:
+            if event.probe is None:
+                return []
             scope = Scope(self._newborn(event.scope, now_ms), self.policy, self._features)
             self._scopes[event.scope] = scope
         return self._announced(event.scope, scope.observe(event, observed_ms, now_ms))
@@ -123,6 +125,10 @@ class Engine:
         state = self._scopes[scope].state
         if state.version < published:
             state.epoch, state.counter = published.epoch, published.counter + 1
+
+    def knows(self, scope: str) -> bool:
+        """Say whether a scope has begun."""
+        return scope in self._scopes
 
     def dump(self, scope: str) -> bytes:
         """Return a scope's state, to be stored.

@@ -218,6 +218,7 @@ def _level_metadata(picture: Picture) -> Metadata:
         return {"scope": picture.scope, "stale": True}
     return {
         "scope": picture.scope,
+        **({"follows": level.follows} if level.follows else {}),
         "level": level.name,
         "level_version": str(level.version),
         "stale": level.stale,

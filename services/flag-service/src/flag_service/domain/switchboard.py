@@ -9,13 +9,25 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 
-from resilience_contracts import Applied, HoldSet, LevelState, Policy, Saved, View, hold_key
+from resilience_contracts import (
+    Applied,
+    HoldSet,
+    LevelState,
+    Policy,
+    Saved,
+    View,
+    hold_key,
+    is_beneath,
+    lineage,
+)
 from resilience_contracts.view import Headers
 
 from .picture import Picture, draw
 
 AFTER = timedelta(milliseconds=1)
 LEFT_AFTER = timedelta(seconds=5)
+FOLLOWERS_KEPT = 1_000
+"""Scopes with nothing of their own whose pictures are kept; beyond, they are made anew."""
 
 Told = Callable[[Picture], None]
 
@@ -25,6 +37,9 @@ class Switchboard:
 
     `on_effect` hears of each picture that means something new to callers, `on_heartbeat` of one that only has
     fresher figures. Both are called after the picture is in place.
+
+    A scope has a picture of its own once it has a level or a hold of its own. Any other one beneath looks as the
+    nearest above that has one, under its own name.
     """
 
     def __init__(self, policy: Policy, home_scope: str, on_effect: Told, on_heartbeat: Told) -> None:
@@ -38,6 +53,8 @@ class Switchboard:
         self._view = View(policy)
         self._reading = View(policy)
         self._pictures: dict[str, Picture] = {}
+        self._followers: set[str] = set()
+        self._beneath: dict[str, tuple[Picture, Picture]] = {}
         self._deadline: datetime | None = None
         self._writers: dict[str, str] = {}
         self._ended: dict[str, HoldSet] = {}
@@ -47,7 +64,7 @@ class Switchboard:
         if saved is not None:
             self._view.restore(saved)
             self.restored = True
-        self._settle(self._scopes(), now)
+        self._settle(self._scopes(now), now)
 
     def begin_reading(self) -> None:
         """Prepare for the topics to be read again from their start."""
@@ -61,7 +78,7 @@ class Switchboard:
         self.caught_up = True
         self._view.forget_holds()
         self._view.restore(self._reading.save())
-        self._settle(self._scopes(), now)
+        self._settle(self._scopes(now), now)
 
     def apply_level(self, state: LevelState, now: datetime) -> Applied:
         """Take a level state."""
@@ -69,7 +86,8 @@ class Switchboard:
             return self._reading.apply_level(state)
         applied = self._view.apply_level(state)
         if applied is not Applied.OLDER:
-            self._settle((state.scope,), now)
+            followers = (scope for scope in self._followers if is_beneath(scope, state.scope))
+            self._settle((state.scope, *followers), now)
         return applied
 
     def apply_hold(self, hold: HoldSet, now: datetime, writer: str) -> Applied:
@@ -97,7 +115,7 @@ class Switchboard:
     def advance(self, now: datetime) -> None:
         """Let holds expire and silent levels go stale, if one is due."""
         if self._deadline is not None and now >= self._deadline:
-            self._settle(self._scopes(), now)
+            self._settle(self._scopes(now), now)
 
     @property
     def next_deadline(self) -> datetime | None:
@@ -107,16 +125,20 @@ class Switchboard:
     def picture(self, scope: str, now: datetime) -> Picture:
         """Return a scope as it is now."""
         self.advance(now)
-        return self._pictures.get(scope) or draw(self._view, scope, now)
+        return self._pictures.get(scope) or self._from_above(scope) or draw(self._view, scope, now)
 
     def pictures(self, now: datetime) -> list[Picture]:
-        """Return every known scope, and the service's own scope in any case."""
+        """Return every scope with a picture of its own, and the service's own scope in any case."""
         self.advance(now)
         return [self._pictures[scope] for scope in sorted(self._pictures)]
 
     def knows(self, scope: str) -> bool:
         """Say whether a scope is one that the service may hold something in."""
-        return scope in self._pictures
+        return scope in self._pictures or self._from_above(scope) is not None
+
+    def told_as(self, scope: str) -> str:
+        """Return under which name changes of a scope are told: the nearest, upwards, with a picture of its own."""
+        return next((place for place in lineage(scope) if place in self._pictures), scope)
 
     def last_hold(self, scope: str, target: str, now: datetime) -> HoldSet | None:
         """Return the last record of a target, though it may have expired."""
@@ -143,17 +165,34 @@ class Switchboard:
         records = [*self._view.holds(now), *self._view.expired(now)]
         return next((hold for hold in records if hold.key == key), None)
 
-    def _scopes(self) -> set[str]:
-        return {*self._view.scopes(), self.home_scope}
+    def _scopes(self, now: datetime) -> set[str]:
+        held = (hold.scope for hold in self._view.holds(now) if self._view.state(hold.scope))
+        return {*self._view.scopes(), *self._pictures, *held, self.home_scope}
 
     def _affected(self, scope: str) -> Iterable[str]:
-        return (scope,) if scope in self._pictures else ()
+        own = (scope,) if self.knows(scope) else ()
+        return {*own, *(place for place in self._pictures if is_beneath(place, scope))}
+
+    def _from_above(self, scope: str) -> Picture | None:
+        above = self._pictures.get(self.told_as(scope))
+        if above is None or above.level is None:
+            return None
+        kept = self._beneath.get(scope)
+        if kept is None or kept[0] is not above:
+            if len(self._beneath) >= FOLLOWERS_KEPT:
+                self._beneath.clear()
+            kept = self._beneath[scope] = above, above.seen_from(scope)
+        return kept[1]
 
     def _settle(self, scopes: Iterable[str], now: datetime) -> None:
         told: list[tuple[Told, Picture]] = []
         for scope in scopes:
             picture, before = draw(self._view, scope, now), self._pictures.get(scope)
             self._pictures[scope] = picture
+            if picture.level is None or picture.level.follows:
+                self._followers.add(scope)
+            else:
+                self._followers.discard(scope)
             if before is None or not picture.same_effect(before):
                 told.append((self._on_effect, picture))
             elif picture != before:

@@ -71,9 +71,9 @@ class Changes:
         return router
 
     async def _holds(self, scope: ScopeFilter = None) -> HoldsOut:
-        """Return every hold in force."""
+        """Return every hold in force, of every scope or of one alone: not those that bind it from above."""
         pictures = self.switchboard.pictures(self.clock.now())
-        holds = [hold for picture in pictures if scope in {None, picture.scope} for hold in picture.holds]
+        holds = [hold for picture in pictures if scope in {None, picture.scope} for hold in picture.own_holds]
         return HoldsOut(holds=[HoldOut.of(hold) for hold in holds])
 
     async def _put(
@@ -178,6 +178,11 @@ class Changes:
         if not self.switchboard.knows(scope):
             raise Problem(404, "unknown_scope", f"No level of scope {scope} is known here.")
         policy = self.switchboard.policy
+        level = self.switchboard.picture(scope, self.clock.now()).level
+        if target == LEVEL_TARGET and level and level.follows:
+            raise Problem(
+                422, "hold_invalid", f"{scope} has no level of its own; hold that of {level.follows}."
+            )
         if target != LEVEL_TARGET and target not in policy.features and target not in policy.flags:
             raise Problem(
                 404, "unknown_target", f"{target} is no feature or flag of the policy, nor `{LEVEL_TARGET}`."

@@ -139,7 +139,7 @@ class Console:
             return RedirectResponse("/", 303)
         level = picture.level
         chosen = period if period in PERIODS else "24h"
-        changes = self.history.newest(name, HISTORY_CAPACITY)
+        changes = self.history.newest((level and level.follows) or name, HISTORY_CAPACITY)
         return self._page(
             "state.html",
             picture=picture,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 from urllib.parse import urlencode
 from uuid import uuid4
@@ -132,6 +132,8 @@ class HoldPages:
         now = _now(board.picture(given.scope, self.clock.now()), given.target, board.policy)
         if now is None or not board.knows(given.scope):
             return RedirectResponse("/", 303)
+        if now.held is not None and now.held.scope != given.scope:
+            now = replace(now, held=None)  # set above: here is another one to be set
         if now.held is None and given.task != "set":
             given = given.model_copy(update={"task": "set"})
         if now.held is not None and not sent:

@@ -99,6 +99,7 @@ class LevelOut(_Out):
     """The level of a scope."""
 
     scope: str
+    follows: str | None = Field(description="the scope above whose level this is; null where it is its own")
     level: str
     rank: int
     version: str = Field(description="`epoch.counter`; a change has a newer one")
@@ -120,7 +121,12 @@ class LevelOut(_Out):
     @classmethod
     def of(cls, level: LevelView) -> Self:
         """Show a level."""
-        ours = {"version": str(level.version), "stale": level.stale}
+        ours = {
+            "scope": level.scope,
+            "follows": level.follows,
+            "version": str(level.version),
+            "stale": level.stale,
+        }
         others = {name: getattr(level.state, name) for name in cls.model_fields if name not in ours}
         return cls(**ours, **others)
 
@@ -135,6 +141,7 @@ class FeaturesOut(_Out):
     """Every feature of a scope."""
 
     scope: str
+    follows: str | None = Field(description="the scope above whose level this is; null where it is its own")
     level: str | None
     level_version: str | None
     stale: bool
@@ -146,6 +153,7 @@ class FeaturesOut(_Out):
         level = picture.level
         return cls(
             scope=picture.scope,
+            follows=level.follows if level else None,
             level=level.name if level else None,
             level_version=str(level.version) if level else None,
             stale=level.stale if level else True,

@@ -77,9 +77,9 @@ class Reads:
         scope: Scope,
         limit: Annotated[int, Query(ge=1, le=HISTORY_CAPACITY)] = DEFAULT_CHANGES,
     ) -> Response:
-        """Return the last level changes of a scope, newest first."""
-        self._known(scope)
-        changes = self.history.newest(scope, limit)
+        """Return the last level changes of a scope, or of the one that it follows, newest first."""
+        level = self._known(scope).level
+        changes = self.history.newest((level and level.follows) or scope, limit)
         return self._document(
             request, f"history {scope} {limit}", lambda: HistoryOut(scope=scope, changes=changes)
         )
@@ -100,7 +100,8 @@ class Reads:
 
     def _snapshot(self, scope: str | None) -> str:
         pictures = self.switchboard.pictures(self.clock.now())
-        wanted = [picture for picture in pictures if scope in {None, picture.scope}]
+        name = scope and self.switchboard.told_as(scope)
+        wanted = [picture for picture in pictures if name in {None, picture.scope}]
         # Written once for each state: after a restart, every client comes back at the same time.
         name = f"snapshot {[picture.scope for picture in wanted]}"
         made = self.documents.get(name, lambda: SnapshotOut.of(wanted).model_dump_json().encode())

@@ -46,6 +46,7 @@ class DegradationOut(Out):
     """What this replica knows and does."""
 
     scope: str
+    follows: str | None = Field(description="the scope above whose level this is; null where it is its own")
     level: str
     rank: int | None
     version: str | None
@@ -79,6 +80,7 @@ async def degradation(services: Serving) -> Response:
     }
     body = DegradationOut(
         scope=services.switches.scope,
+        follows=level.follows if level else None,
         level=level.name if level else "UNKNOWN",
         rank=int(level.level) if level else None,
         version=str(level.version) if level else None,
