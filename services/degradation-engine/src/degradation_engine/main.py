@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
+from datetime import datetime
 from random import Random
 
-from resilience_contracts import Policy, PolicyError, Topic, default_policy, parse_policy
+from resilience_contracts import HoldSet, Policy, PolicyError, Topic, default_policy, parse_policy
 from resilience_runtime.clock import SystemClock
 from resilience_runtime.http import Readiness, build_app
 from resilience_runtime.kafka.dead_letters import DeadLetters
@@ -22,6 +24,7 @@ from . import metrics as rows
 from .adapters.hold_book import HoldBook
 from .adapters.steady_clock import SteadyClock
 from .ownership import Ownership
+from .roll_ups import RollUps
 from .settings import SERVICE, Settings
 from .stream import Stream
 
@@ -70,9 +73,13 @@ async def serve_engine(settings: Settings, policy: Policy, tracing: Tracing) -> 
             clock=clock,
             random=random,
         )
+
+        def held(now: datetime) -> Mapping[str, HoldSet] | None:
+            return book.on_levels(now) if holds.caught_up else None
+
         ownership = Ownership(
             policy,
-            lambda now: book.on_levels(now) if holds.caught_up else None,
+            held,
             publisher,
             settings.source,
             clock=clock,
@@ -81,6 +88,13 @@ async def serve_engine(settings: Settings, policy: Policy, tracing: Tracing) -> 
             tracing=tracing,
         )
         stream = Stream(kafka, settings.member_id, ownership, clock=clock, random=random, heard=clock.heard)
+        roll_ups = RollUps(
+            policy, held, ownership.owns, publisher, settings.source, clock=clock, metrics=metrics
+        )
+        levels = ReplicaReader(
+            kafka, [Topic.LEVELS], roll_ups.apply, client_id=client_id, clock=clock, random=random
+        )
+        rolling = (levels.run(), roll_ups.run(levels)) if policy.roll_ups else ()
         metrics.watch(rows.LAG, lambda: float(stream.lag()))
         app = build_app(SERVICE, lambda: _ready(stream), liveness=lambda: _alive(stream))
         return await run(
@@ -88,6 +102,7 @@ async def serve_engine(settings: Settings, policy: Policy, tracing: Tracing) -> 
             serve_metrics(metrics, settings.host, settings.metrics_port),
             holds.run(),
             _stream_after(holds, stream),
+            *rolling,
         )
 
 

@@ -20,7 +20,7 @@ from resilience_runtime.tracing import Tracing
 
 from . import metrics as rows
 from .adapters.report_record import Record
-from .adapters.shelf import Shelf
+from .adapters.shelf import Shelf, partition_of
 from .domain import RefusalReason, Refused
 from .partition import Partition
 
@@ -64,6 +64,7 @@ class Ownership:
             refused.labels(reason.value)
         self._dead_letters = DeadLetters(publisher, clock)
         self._partitions: dict[int, Partition] = {}
+        self._partition_count = 1
         metrics.watch(rows.PARTITIONS, lambda: len(self._partitions))
         metrics.watch(rows.LEVEL, self._levels)
 
@@ -72,9 +73,14 @@ class Ownership:
         """The partitions that are owned."""
         return frozenset(self._partitions)
 
+    def owns(self, scope: str) -> bool:
+        """Say whether a scope belongs to a partition that is owned."""
+        return partition_of(scope.encode(), self._partition_count) in self._partitions
+
     def replace(self, numbers: Iterable[int], shelf: Shelf) -> None:
         """Own exactly these, each anew from what is stored: another worker may have had it in between."""
         self._partitions = {number: self._build(number) for number in sorted(numbers)}
+        self._partition_count = shelf.partition_count
         holds = self._holds(self._clock.now())
         for partition in self._partitions.values():
             partition.restore(shelf, holds)

@@ -149,8 +149,9 @@ class Partition:
         await self._outbox.deliver_all(unstored_for_s=0.0, side_by_side=IN_A_HURRY)
 
     def _own(self, scopes: Iterable[str]) -> list[str]:
+        monitored = (scope for scope in scopes if scope not in self._engine.policy.roll_ups)
         return [
-            scope for scope in scopes if partition_of(scope.encode(), self._partition_count) == self.number
+            scope for scope in monitored if partition_of(scope.encode(), self._partition_count) == self.number
         ]
 
     def _outrun(self) -> None:

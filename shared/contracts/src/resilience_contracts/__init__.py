@@ -25,6 +25,8 @@ from .events import (
     Pending,
     ProbeReport,
     Recovery,
+    RolledUp,
+    RollUpRule,
     VersionPart,
     format_time,
     hold_key,
@@ -55,6 +57,7 @@ from .policy import (
     reachable_sums,
 )
 from .resolver import Resolution, resolve, resolve_unknown, retry_after_s
+from .roll_up import RollUp, rolled_up
 from .scope import is_beneath, lineage
 from .topics import Topic, dead_letter_topic
 from .view import Applied, FeatureView, LevelView, Saved, View
@@ -106,6 +109,9 @@ __all__ = [
     "ProbeReport",
     "Recovery",
     "Resolution",
+    "RollUp",
+    "RollUpRule",
+    "RolledUp",
     "RowWrite",
     "RowsWritten",
     "Saved",
@@ -131,6 +137,7 @@ __all__ = [
     "resolve",
     "resolve_unknown",
     "retry_after_s",
+    "rolled_up",
     "schema_uri",
     "tombstone",
     "worst",

@@ -7,6 +7,7 @@ numbers and times without a zone. Times are UTC; scores are 0 to 100; names end 
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import (
@@ -227,6 +228,21 @@ class Pending(Part):
     rule: Sentence
 
 
+class RollUpRule(StrEnum):
+    """How a level follows from those of the scopes beneath."""
+
+    WORST = "worst"
+    WEIGHTED_SHARE = "weighted_share"
+
+
+class RolledUp(Part):
+    """That and how a level follows from those of the scopes beneath."""
+
+    rule: RollUpRule
+    share_percent: float | None = Field(default=None, gt=0, le=100)
+    children: dict[LevelName, int] = Field(description="how many scopes beneath are at each level")
+
+
 class LevelState(Event):
     """The whole current state of a scope; published on change and repeated with its version unchanged."""
 
@@ -247,6 +263,9 @@ class LevelState(Event):
     features: dict[FeatureKey, AutomaticFeature]
     recovery: Recovery | None = None
     pending: Pending | None = None
+    roll_up: RolledUp | None = Field(
+        default=None, description="the level follows from scopes beneath; decided_by is then score or hold"
+    )
     stale: bool = False
     policy_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     since: Time

@@ -22,10 +22,11 @@ from pydantic import (
 )
 
 from .errors import PolicyError
-from .events import DependencyName, FeatureKey
+from .events import DependencyName, FeatureKey, Scope
 from .feature import FeatureState
 from .flag import FlagRule, flag_faults
 from .level import Level
+from .roll_up import RollUp, roll_up_faults
 from .section import HUNDREDTHS, Names, Points, PolicyLevel, PolicyState, Section
 
 WHOLE = 100
@@ -187,6 +188,9 @@ class Policy(Section):
     flags: dict[FeatureKey, FlagRule] = Field(
         default_factory=dict, max_length=10_000, description="flags of the retailer's own"
     )
+    roll_ups: dict[Scope, RollUp] = Field(
+        default_factory=dict, max_length=1_000, description="scopes whose level follows from those beneath"
+    )
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$", exclude=True)
 
     @cached_property
@@ -201,6 +205,7 @@ class Policy(Section):
             *self._name_faults(),
             *self._margin_faults(),
             *flag_faults(self.flags, frozenset(self.features)),
+            *roll_up_faults(self.roll_ups),
         ]
         if faults:
             raise ValueError("\n".join(faults))

@@ -49,7 +49,8 @@ class Engine:
         """Take one health event. A scope begins with a monitor's: breakers alone say too little for a level.
 
         Raises:
-            Refused: unknown dependency, a time that cannot be, or more observers or scopes than are kept.
+            Refused: unknown dependency, a time that cannot be, more observers or scopes than are kept, or a scope that
+                is rolled up.
         """
         now_ms, observed_ms = to_ms(now), to_ms(event.observed_at)
         self._check(event, observed_ms - now_ms)
@@ -57,6 +58,10 @@ class Engine:
         if scope is None:
             if event.probe is None:
                 return []
+            if event.scope in self.policy.roll_ups:
+                raise Refused(
+                    RefusalReason.ROLLED_UP, f"the level of {event.scope!r} follows from those beneath"
+                )
             scope = Scope(self._newborn(event.scope, now_ms), self.policy, self._features)
             self._scopes[event.scope] = scope
         return self._announced(event.scope, scope.observe(event, observed_ms, now_ms))

@@ -13,6 +13,7 @@ class RefusalReason(StrEnum):
     TIME_BEHIND = "time_behind"
     TOO_MANY_OBSERVERS = "too_many_observers"
     TOO_MANY_SCOPES = "too_many_scopes"
+    ROLLED_UP = "rolled_up"
 
 
 class EngineError(Exception):

@@ -24,6 +24,7 @@ from resilience_contracts import (
     LevelView,
     Pending,
     Recovery,
+    RolledUp,
     retry_after_s,
 )
 from resilience_contracts.events import FEATURE_PATTERN, SCOPE_PATTERN, Time
@@ -114,6 +115,7 @@ class LevelOut(_Out):
     dependencies: dict[str, DependencyState]
     recovery: Recovery | None
     pending: Pending | None
+    roll_up: RolledUp | None = Field(description="the level follows from the scopes beneath")
     policy_sha256: str
     observed_at: Time
     next_heartbeat_by: Time
