@@ -128,6 +128,20 @@ async def test_after_an_event_that_cannot_be_applied_everything_is_asked_for_ane
     assert "last-event-id: a-1" in resumed[1]
 
 
+async def test_a_comment_that_keeps_the_connection_does_not_interrupt_it(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """httpx-sse makes an empty event of a comment, once an event had an id."""
+    body = b"id: a-1\nevent: new-kind\ndata: {}\n\n: ping\n\nid: a-2\nevent: new-kind\ndata: {}\n\n"
+    async with served(body) as (url, asked):
+        source = SseSource(url)
+        async with LevelFeed(source):
+            await until(lambda: source._last_id == "a-2")
+
+    assert len(asked) == 1
+    assert "interrupted" not in caplog.text
+
+
 async def test_a_half_open_stream_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """Bug row 14 (unleash-edge 1583): a connection that brings nothing is not one."""
     monkeypatch.setattr("resilience_client.sse.SILENCE_S", 0.2)

@@ -78,7 +78,10 @@ class SseSource:
             answer.raise_for_status()
             feed.heard()
             async for event in EventSource(answer).aiter_sse():
-                self._take(event, feed)
+                if event.data:  # httpx-sse makes an event of each comment too, once one had an id
+                    self._take(event, feed)
+                else:
+                    feed.heard()
 
     def _take(self, event: ServerSentEvent, feed: LevelFeed) -> None:
         if event.retry:
