@@ -28,6 +28,7 @@ from resilience_contracts import (
     LevelChanged,
     LevelState,
     Outcome,
+    Regions,
     Topic,
     Version,
     View,
@@ -187,18 +188,25 @@ def test_reports_of_a_scope_that_is_rolled_up_are_refused() -> None:
 class Worker:
     """One engine's roll-ups on a bus that others may share."""
 
-    def __init__(self, bus: MemoryBus, clock: ManualClock, owned: Callable[[str], bool] = bool) -> None:
+    def __init__(
+        self,
+        bus: MemoryBus,
+        clock: ManualClock,
+        owned: Callable[[str], bool] = bool,
+        others: tuple[str, ...] = (),
+    ) -> None:
         self.bus, self.clock, self.owned = bus, clock, owned
         self.holds: dict[str, HoldSet] | None = {}
         self.read = 0
         self.roll_ups = RollUps(
             POLICY,
             lambda _now: self.holds,
-            lambda scope: self.owned(scope),
+            lambda scope: self.owned(scope),  # noqa: PLW0108 - it is replaced meanwhile
             bus,
             SOURCE,
             clock=clock,
             metrics=build_registry(rows.TABLE),
+            regions=Regions(others),
         )
 
     async def turn(self, seconds: float = LOOK_S) -> None:
@@ -256,9 +264,9 @@ async def test_nothing_is_said_twice_but_heartbeats(worker: Worker) -> None:
 async def test_only_the_owner_writes_and_the_next_one_goes_on_with_its_versions(worker: Worker) -> None:
     other = Worker(worker.bus, worker.clock, lambda _scope: False)
     await worker.tell(*west(Level.LIMITED))
-    await worker.turn()
     await other.turn()
-    assert len(levels_of(worker.bus, "eu.west")) == 1
+    assert levels_of(worker.bus, "eu.west") == []
+    await worker.turn()
 
     worker.owned, other.owned = other.owned, worker.owned
     await worker.tell(*(state.model_copy(update={"scope": "eu.west.s9"}) for state in west(Level.EMERGENCY)))
@@ -269,6 +277,19 @@ async def test_only_the_owner_writes_and_the_next_one_goes_on_with_its_versions(
     versions = [state.version.ordered() for state in states]
     assert [state.level for state in states] == ["LIMITED", "EMERGENCY"]
     assert versions[1] == Version(versions[0].epoch, versions[0].counter + 1)
+
+
+async def test_what_is_of_another_region_or_above_one_is_not_written(worker: Worker) -> None:
+    south = Worker(worker.bus, worker.clock, others=("eu.west",))
+    north = Worker(worker.bus, worker.clock, others=("eu.north",))
+    await worker.tell(*west(Level.LIMITED))
+
+    await south.turn()
+    assert len(worker.bus.records(Topic.LEVELS)) == 1
+    await north.turn()
+
+    assert len(levels_of(worker.bus, "eu.west")) == 1
+    assert levels_of(worker.bus, "eu") == []
 
 
 async def test_two_who_take_themselves_for_the_owner_come_to_the_same(worker: Worker) -> None:

@@ -14,6 +14,7 @@ from resilience_contracts import (
     LevelState,
     Policy,
     PolicyError,
+    Regions,
     Topic,
     UnknownEventError,
     View,
@@ -32,8 +33,8 @@ CAUGHT_UP_WITHIN_S = 10.0
 
 
 @asynccontextmanager
-async def followed(kafka: KafkaAccess) -> AsyncIterator[View]:
-    """Give a view that has caught up and stays current while inside.
+async def followed(kafka: KafkaAccess, regions: Regions) -> AsyncIterator[View]:
+    """Give a view that has caught up and stays current while inside; of other regions too, as they are mirrored.
 
     Raises:
         StackError: Kafka does not answer, or its topics do not exist.
@@ -44,6 +45,7 @@ async def followed(kafka: KafkaAccess) -> AsyncIterator[View]:
         (Topic.LEVELS, Topic.HOLDS),
         lambda message: apply_message(view, message),
         view.forget_holds,
+        names=regions,
     )
     running = asyncio.create_task(reader.run())
     try:

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from resilience_contracts import Regions
 from resilience_runtime.kafka.access import KafkaAccess
 from resilience_runtime.settings import KafkaSettings, load
 
+from .errors import StackError
 from .stack import PARTS, PartState, StackState, ports_from, read_state
 from .stack.marks import mark_of
 from .stack.ports import Ports
@@ -30,6 +32,7 @@ class Target:
     ports: Ports
     scope: str
     state: StackState | None
+    regions: Regions
 
     def url(self, service: str) -> str:
         """Return where a service's HTTP interface is."""
@@ -47,7 +50,16 @@ def find_target() -> Target:
     running = state if state and state.owner.find() else None
     ports = running.ports if running else ports_from(os.environ)
     kafka = load(KafkaSettings, **_kafka_here(ports, running)).kafka
-    return Target(kafka, ports, os.environ.get("RESILIENCE_SCOPE") or "default", running)
+    told = {**(running.env if running else {}), **{k: v for k, v in os.environ.items() if v}}
+    scope = told.get("RESILIENCE_SCOPE") or "default"
+    return Target(kafka, ports, scope, running, _regions(told.get("RESILIENCE_REGIONS", "")))
+
+
+def _regions(names: str) -> Regions:
+    try:
+        return Regions.parse(names)
+    except ValueError as error:
+        raise StackError(f"RESILIENCE_REGIONS: {error}", "correct it, or unset it") from error
 
 
 def _kafka_here(ports: Ports, running: StackState | None) -> dict[str, str]:

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from resilience_contracts import dead_letter_topic
+from resilience_contracts import Regions, dead_letter_topic
 from resilience_runtime.kafka.access import KafkaAccess
 from resilience_runtime.kafka.admin import (
     Drift,
@@ -22,6 +22,8 @@ from resilience_runtime.kafka.admin import (
 
 from .apart import run_apart
 from .errors import KAFKA_AWAY, StackError
+
+NO_OTHERS = Regions()
 
 
 class Declared(BaseModel):
@@ -62,22 +64,24 @@ def declared_topics(replication: int = 1, path: Path | None = None) -> dict[str,
     return {name: TopicSpec(topic.partitions, replication, topic.config) for name, topic in declared.items()}
 
 
-def apply_declared(kafka: KafkaAccess | str, replication: int = 1) -> list[Drift]:
-    """Create what is missing and correct what differs; return what was done.
+def apply_declared(
+    kafka: KafkaAccess | str, replication: int = 1, regions: Regions = NO_OTHERS
+) -> list[Drift]:
+    """Create what is missing and correct what differs, for mirrors of other regions too; return what was done.
 
     Raises:
         StackError: Kafka is away or refuses.
     """
-    return _run(kafka, apply_topics, replication)
+    return _run(kafka, apply_topics, replication, regions)
 
 
-def drift_of_declared(kafka: KafkaAccess | str) -> list[Drift]:
+def drift_of_declared(kafka: KafkaAccess | str, regions: Regions = NO_OTHERS) -> list[Drift]:
     """Return what differs.
 
     Raises:
         StackError: Kafka is away or refuses.
     """
-    return _run(kafka, check_topics, 1)
+    return _run(kafka, check_topics, 1, regions)
 
 
 def copies_of_declared(kafka: KafkaAccess) -> Mapping[str, int]:
@@ -95,9 +99,11 @@ def copies_of_declared(kafka: KafkaAccess) -> Mapping[str, int]:
 Work = Callable[[KafkaAccess | str, Mapping[str, TopicSpec]], Coroutine[Any, Any, list[Drift]]]
 
 
-def _run(kafka: KafkaAccess | str, work: Work, replication: int) -> list[Drift]:
+def _run(kafka: KafkaAccess | str, work: Work, replication: int, regions: Regions) -> list[Drift]:
+    declared = declared_topics(replication)
+    wanted = {name: declared[regions.home(name)] for name in regions.topics(declared)}
     try:
-        return run_apart(work(kafka, declared_topics(replication)))
+        return run_apart(work(kafka, wanted))
     except TopicsError as error:
         raise StackError(str(error), KAFKA_AWAY) from error
 

@@ -72,6 +72,7 @@ async def serve_engine(settings: Settings, policy: Policy, tracing: Tracing) -> 
             client_id=client_id,
             clock=clock,
             random=random,
+            names=settings.resilience_regions,
         )
 
         def held(now: datetime) -> Mapping[str, HoldSet] | None:
@@ -89,7 +90,14 @@ async def serve_engine(settings: Settings, policy: Policy, tracing: Tracing) -> 
         )
         stream = Stream(kafka, settings.member_id, ownership, clock=clock, random=random, heard=clock.heard)
         roll_ups = RollUps(
-            policy, held, ownership.owns, publisher, settings.source, clock=clock, metrics=metrics
+            policy,
+            held,
+            ownership.owns,
+            publisher,
+            settings.source,
+            clock=clock,
+            metrics=metrics,
+            regions=settings.resilience_regions,
         )
         levels = ReplicaReader(
             kafka, [Topic.LEVELS], roll_ups.apply, client_id=client_id, clock=clock, random=random

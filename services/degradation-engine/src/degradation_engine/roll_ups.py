@@ -13,7 +13,17 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from resilience_contracts import Applied, CodecError, HoldSet, LevelState, Policy, View, decode, encode
+from resilience_contracts import (
+    Applied,
+    CodecError,
+    HoldSet,
+    LevelState,
+    Policy,
+    Regions,
+    View,
+    decode,
+    encode,
+)
 from resilience_runtime.bus import BadMessage, EventPublisher, Message, PublishError, Reader
 from resilience_runtime.clock import Clock
 from resilience_runtime.metrics import Metrics
@@ -35,6 +45,7 @@ class RollUps:
     Args:
         holds: returns the holds on levels in force by scope, or None while they are not known.
         owns: says whether this worker owns the partition of a scope.
+        regions: other regions; what is of one of them, or above it, is not written here.
     """
 
     def __init__(
@@ -47,6 +58,7 @@ class RollUps:
         *,
         clock: Clock,
         metrics: Metrics,
+        regions: Regions,
     ) -> None:
         self._view = View(policy)
         self._holds = holds
@@ -57,7 +69,8 @@ class RollUps:
         self._metrics = metrics
         self._heartbeat = timedelta(seconds=policy.timing.heartbeat_s)
         # Those furthest down first: what a region says counts in the one above it at once.
-        names = sorted(policy.roll_ups, key=lambda scope: (-scope.count("."), scope))
+        here = (scope for scope in policy.roll_ups if not regions.concern(scope))
+        names = sorted(here, key=lambda scope: (-scope.count("."), scope))
         self._regions = {name: Region(name, policy) for name in names}
         self._changed = set(names)
         self._looked_s = clock.monotonic()

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
+from pydantic import BeforeValidator
+from pydantic_settings import NoDecode
+
+from resilience_contracts import Regions
 from resilience_runtime.settings import HttpSettings, KafkaSettings, LogSettings, Port, RuntimeSettings
 
 SERVICE = "degradation-engine"
@@ -14,11 +19,13 @@ class Settings(HttpSettings, KafkaSettings, LogSettings, RuntimeSettings):
 
     Attributes:
         resilience_policy_file: the degradation policy; the one that ships when not given.
+        resilience_regions: other regions whose topics are mirrored here, with blanks between them.
     """
 
     port: Port = 9003
     metrics_port: Port = 9103
     resilience_policy_file: Path | None = None
+    resilience_regions: Annotated[Regions, NoDecode, BeforeValidator(Regions.parse)] = Regions()
 
     @property
     def source(self) -> str:

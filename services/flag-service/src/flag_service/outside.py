@@ -46,7 +46,9 @@ class Outside:
 
 def build_outside(settings: Settings, publisher: KafkaPublisher, tracing: Tracing) -> Outside:
     """Prepare everything; nothing is connected yet but the publisher."""
-    reader = partial(ReplicaReader, settings.kafka, client_id=settings.instance)
+    reader = partial(
+        ReplicaReader, settings.kafka, client_id=settings.instance, names=settings.resilience_regions
+    )
 
     def open_reader(
         topics: Iterable[str], apply: Apply, on_rebuild: Callable[[], None], on_bad: OnBad

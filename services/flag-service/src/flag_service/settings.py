@@ -6,8 +6,10 @@ from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
+from pydantic_settings import NoDecode
 
+from resilience_contracts import Regions
 from resilience_contracts.events import SCOPE_PATTERN
 from resilience_runtime.settings import HttpSettings, KafkaSettings, LogSettings, Port, RuntimeSettings
 
@@ -17,6 +19,7 @@ class Settings(RuntimeSettings, LogSettings, HttpSettings, KafkaSettings):
 
     Attributes:
         resilience_scope: the scope answered for when a caller names none.
+        resilience_regions: other regions whose topics are mirrored here, with blanks between them.
         resilience_policy_file: a policy instead of the one that ships.
         api_keys_file: who may change holds; without it nobody may.
         rate_limit_per_s: requests of one caller that pass each second; twice as many at once.
@@ -34,6 +37,7 @@ class Settings(RuntimeSettings, LogSettings, HttpSettings, KafkaSettings):
     metrics_port: Port = 9101
     resilience_scope: Annotated[str, Field(pattern=SCOPE_PATTERN, max_length=100)] = "default"
     resilience_policy_file: Path | None = None
+    resilience_regions: Annotated[Regions, NoDecode, BeforeValidator(Regions.parse)] = Regions()
     api_keys_file: Path | None = None
     rate_limit_per_s: Annotated[float, Field(gt=0, le=1_000_000)] = 1_000
     closed_reads: bool = False

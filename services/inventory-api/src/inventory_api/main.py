@@ -196,7 +196,13 @@ def _kafka(
         view=view,
         feed=feed,
         levels=ReplicaReader(
-            access, TOPICS, tracing.applied(feed.apply), feed.forget, on_bad=refused, client_id=name
+            access,
+            TOPICS,
+            tracing.applied(feed.apply),
+            feed.forget,
+            on_bad=refused,
+            client_id=name,
+            names=settings.resilience_regions,
         ),
         backlog=backlog,
         watch=watch,

@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field, SecretStr
 from pydantic_settings import NoDecode
 
 from inventory_api.domain.access import KeyScope
+from resilience_contracts import Regions
 from resilience_contracts.events import Scope
 from resilience_runtime import HttpSettings, KafkaSettings, LogSettings, Port, RuntimeSettings
 
@@ -25,6 +26,7 @@ class Settings(HttpSettings, KafkaSettings, LogSettings, RuntimeSettings):
     metrics_port: Port = 9100
     resilience_scope: Scope = "default"
     resilience_policy_file: Path | None = None
+    resilience_regions: Annotated[Regions, NoDecode, BeforeValidator(Regions.parse)] = Regions()
 
     api_keys_file: Path | None = Field(default=None, description="digests of API keys and their scopes")
     anonymous_scopes: Annotated[frozenset[KeyScope], NoDecode, BeforeValidator(_split)] = Field(

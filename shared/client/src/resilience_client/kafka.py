@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from resilience_contracts import CodecError, HoldSet, LevelState, Topic, View, decode
+from resilience_contracts import CodecError, HoldSet, LevelState, Regions, Topic, View, decode
 from resilience_runtime.bus import Apply, BadMessage, Message, Reader
 from resilience_runtime.kafka.access import KafkaAccess
 from resilience_runtime.kafka.replica import ReplicaReader
@@ -27,6 +27,7 @@ class KafkaSource:
     Args:
         kafka: how to get in; bare bootstrap servers for a Kafka that asks for nothing.
         client_id: how the broker's logs call this reader.
+        regions: other regions whose topics are mirrored in this Kafka.
         open_reader: another reader than one of Kafka, for tests.
     """
 
@@ -35,10 +36,11 @@ class KafkaSource:
         kafka: KafkaAccess | str,
         *,
         client_id: str = "resilience-client",
+        regions: Regions | None = None,
         open_reader: OpenReader | None = None,
     ) -> None:
         def on_kafka(apply: Apply, on_rebuild: Callable[[], None]) -> Reader:
-            return ReplicaReader(kafka, TOPICS, apply, on_rebuild, client_id=client_id)
+            return ReplicaReader(kafka, TOPICS, apply, on_rebuild, client_id=client_id, names=regions)
 
         self._open_reader = open_reader or on_kafka
 

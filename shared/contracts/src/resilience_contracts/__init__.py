@@ -56,6 +56,7 @@ from .policy import (
     parse_policy,
     reachable_sums,
 )
+from .region import Regions
 from .resolver import Resolution, resolve, resolve_unknown, retry_after_s
 from .roll_up import RollUp, rolled_up
 from .scope import is_beneath, lineage
@@ -108,6 +109,7 @@ __all__ = [
     "PolicyError",
     "ProbeReport",
     "Recovery",
+    "Regions",
     "Resolution",
     "RollUp",
     "RollUpRule",

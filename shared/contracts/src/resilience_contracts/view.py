@@ -24,6 +24,7 @@ from .scope import lineage
 from .topics import Topic
 
 Headers = Iterable[tuple[str, bytes | None]]
+ENDS_KEPT = 10_000
 ENDS = "ends"
 """Header of a tombstone: time and version of the record that it ends."""
 
@@ -103,6 +104,7 @@ class View:
         self.policy = policy
         self._levels: dict[str, LevelState] = {}
         self._holds: dict[str, HoldSet] = {}
+        self._ended: dict[str, tuple[datetime, int]] = {}
 
     def apply_level(self, state: LevelState) -> Applied:
         """Take a level state if it is newer than the one held.
@@ -122,9 +124,14 @@ class View:
         return Applied.CHANGED if order[0] > held_order[0] else Applied.HEARTBEAT
 
     def apply_hold(self, hold: HoldSet) -> Applied:
-        """Take a hold unless a later one is held on the same target."""
-        held = self._holds.get(hold.key)
-        if held and (held.set_at, held.version) >= (hold.set_at, hold.version):
+        """Take a hold unless a later one is held on the same target, or it was ended already.
+
+        Its end comes first where it was ended in another region, whose topic is read beside.
+        """
+        held, order = self._holds.get(hold.key), (hold.set_at, hold.version)
+        if held and (held.set_at, held.version) >= order:
+            return Applied.OLDER
+        if self._ended.get(hold.key, order[:0]) >= order:
             return Applied.OLDER
         self._holds[hold.key] = hold
         return Applied.CHANGED
@@ -132,6 +139,10 @@ class View:
     def end_hold(self, key: str, headers: Headers = ()) -> Applied:
         """Forget the hold of a key, as its tombstone says; one that was edited since stays."""
         held, ended = self._holds.get(key), _ended(headers)
+        if ended is not None:
+            if len(self._ended) >= ENDS_KEPT:
+                self._ended.pop(next(iter(self._ended)))
+            self._ended[key] = ended
         if held is None or (ended is not None and (held.set_at, held.version) > ended):
             return Applied.OLDER
         del self._holds[key]
@@ -140,6 +151,7 @@ class View:
     def forget_holds(self) -> None:
         """Forget every hold, before the holds topic is read again from its start."""
         self._holds.clear()
+        self._ended.clear()
 
     def scopes(self) -> list[str]:
         """Return every scope that has a level of its own."""

@@ -37,6 +37,7 @@ class Message:
     Attributes:
         offset: position within the partition.
         timestamp_ms: milliseconds since 1970-01-01 UTC, from the producer or the broker.
+        read_from: the topic that it was read from, where it is applied under another name.
     """
 
     topic: str
@@ -46,6 +47,7 @@ class Message:
     partition: int
     offset: int
     timestamp_ms: int
+    read_from: str | None = None
 
 
 Apply = Callable[[Message], None]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 
 from .bus import Apply, Headers, Message, PublishError, PublishRejectedError
 from .clock import Clock, SystemClock
-from .intake import Intake, OnBad
+from .intake import Intake, Names, OnBad
 
 MAX_RECORD_BYTES = 4 * 1024 * 1024
 
@@ -78,9 +78,11 @@ class MemoryBus:
         on_rebuild: Callable[[], None] | None = None,
         *,
         on_bad: OnBad | None = None,
+        names: Names | None = None,
     ) -> MemoryReader:
         """Return a reader of topics; it reads once its `run` is running."""
-        return MemoryReader(self, tuple(topics), Intake(apply, on_bad, self._clock), on_rebuild)
+        read = names.topics(topics) if names else tuple(topics)
+        return MemoryReader(self, read, Intake(apply, on_bad, self._clock, names), on_rebuild)
 
     def partitions(self, topic: str) -> list[list[Message]]:
         """Return the logs of a topic's partitions."""

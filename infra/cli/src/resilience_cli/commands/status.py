@@ -48,7 +48,7 @@ def run(work: Coroutine[Any, Any, Any]) -> Any:
 
 async def _status(target: Target, scope: str | None, as_document: bool) -> Exit:
     wanted = scope or target.scope
-    async with followed(target.kafka) as view:
+    async with followed(target.kafka, target.regions) as view:
         now = datetime.now(UTC)
         if as_document:
             print(json.dumps(as_json(view, wanted, now, parts_of(target)), indent=2))
@@ -61,7 +61,7 @@ async def _status(target: Target, scope: str | None, as_document: bool) -> Exit:
 async def _watch(target: Target, scope: str | None, as_lines: bool) -> None:
     wanted = scope or target.scope
     async with AsyncExitStack() as stack:
-        view = await stack.enter_async_context(followed(target.kafka))
+        view = await stack.enter_async_context(followed(target.kafka, target.regions))
         changes = await stack.enter_async_context(followed_changes(target.kafka))
         if as_lines:
             await _stream(view, changes, wanted)

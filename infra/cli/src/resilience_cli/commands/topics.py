@@ -26,14 +26,16 @@ def apply(
     as_document: AsJson = False,
 ) -> None:
     """Create what is missing, correct what differs. A second call does nothing."""
-    done = apply_declared(find_target().kafka, replication)
+    target = find_target()
+    done = apply_declared(target.kafka, replication, target.regions)
     _show(done, as_document, "applied", "Every topic is as declared")
 
 
 @app.command(epilog=EXIT_CODES)
 def check(as_document: AsJson = False) -> None:
     """Report what differs from the declaration; exits with 1 when something does."""
-    drift = drift_of_declared(find_target().kafka)
+    target = find_target()
+    drift = drift_of_declared(target.kafka, target.regions)
     _show(drift, as_document, "drift", "Every topic is as declared")
     raise typer.Exit(Exit.FOUND if drift else Exit.OK)
 

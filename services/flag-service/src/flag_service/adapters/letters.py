@@ -33,7 +33,7 @@ class Letters:
 
     async def deal_with(self, message: Message, error: Exception) -> None:
         """Send a letter for a record, unless that was done before."""
-        place = f"{message.topic}/{message.partition}"
+        place = f"{message.read_from or message.topic}/{message.partition}"
         if message.offset < self.places.get(place, 0):
             return
         if await self._send(message, error):

@@ -21,7 +21,7 @@ from aiokafka.errors import (
 from resilience_runtime.backoff import Backoff
 from resilience_runtime.bus import Apply
 from resilience_runtime.clock import Clock, SystemClock
-from resilience_runtime.intake import Intake, OnBad
+from resilience_runtime.intake import Intake, Names, OnBad
 
 from .access import KafkaAccess
 from .record import message_of
@@ -60,6 +60,7 @@ class ReplicaReader:
         since_s: begin with the records of the last seconds, instead of with the oldest.
         on_begin: with `since_s`, told the offsets at which partitions begin, by `topic/partition`, before any record
             of them is applied.
+        names: further topics to read as these.
 
     Attributes:
         rebuilds: how often everything was read again.
@@ -81,9 +82,10 @@ class ReplicaReader:
         gather_s: float = 0.0,
         since_s: float | None = None,
         on_begin: Callable[[Mapping[str, int]], None] | None = None,
+        names: Names | None = None,
     ) -> None:
         self._kafka = KafkaAccess.of(kafka)
-        self._topics = tuple(topics)
+        self._topics = names.topics(topics) if names else tuple(topics)
         self._on_rebuild = on_rebuild or (lambda: None)
         self._client_id = client_id
         self._clock = clock or SystemClock()
@@ -92,7 +94,7 @@ class ReplicaReader:
         self._gather_s = gather_s
         self._since_s = since_s
         self._on_begin = on_begin or (lambda _: None)
-        self._intake = Intake(apply, on_bad, self._clock)
+        self._intake = Intake(apply, on_bad, self._clock, names)
         self._next: dict[TopicPartition, int] = {}
         self._targets: dict[TopicPartition, int] = {}
         self._caught_up = asyncio.Event()
