@@ -8,12 +8,24 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from resilience_cli.errors import StackError
 from resilience_cli.stack import run_apart
-from resilience_cli.topics import apply_declared, declared_topics, drift_of_declared
-from resilience_contracts import Topic, dead_letter_topic
+from resilience_cli.topics import apply_declared, declared_topics, drift_of_declared, with_mirrors
+from resilience_contracts import Regions, Topic, dead_letter_topic
 from tests.cli.command import until
 
 NAMES = {str(topic) for topic in Topic}
 STATE_TOPICS = (Topic.LEVELS, Topic.HOLDS, Topic.WEBHOOKS, Topic.ENGINE_STATE, Topic.STOCK_WEBHOOKS)
+
+
+def test_mirrored_topics_of_other_regions_are_like_the_own_ones() -> None:
+    declared = declared_topics()
+
+    wanted = with_mirrors(declared, Regions(("eu-north",)))
+
+    assert wanted.keys() - declared.keys() == {
+        f"eu-north.{topic}" for topic in (Topic.LEVELS, Topic.LEVEL_CHANGES, Topic.HOLDS)
+    }
+    assert wanted[f"eu-north.{Topic.LEVELS}"] == declared[Topic.LEVELS]
+    assert with_mirrors(declared, Regions()) == declared
 
 
 def test_every_topic_is_declared_and_no_other() -> None:

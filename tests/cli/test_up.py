@@ -218,3 +218,27 @@ def assert_one_line(code: int, stderr: str, *words: str) -> None:
     assert len(errors) == 1, stderr
     assert all(word in errors[0] for word in (*words, "Remedy: ")), errors
     assert not re.search("Traceback", stderr)
+
+
+@pytest.mark.parametrize(
+    ("given", "scope", "said"),
+    [
+        ("eu-north", "eu-west", "eu-north= is not like eu-north=10.0.0.7:9092"),
+        ("eu-north=here", "eu-west", "eu-north=here is not like"),
+        ("here=127.0.0.1:9092", "eu-west", "here=127.0.0.1:9092 is not like"),
+        ("EU=127.0.0.1:9092", "eu-west", "'EU' is not the name of a region"),
+        ("eu-north=127.0.0.1:9092", "", "set RESILIENCE_SCOPE to the name of this region"),
+        ("eu-west=127.0.0.1:9092", "eu-west", "eu-west is this region itself, or above or beneath it"),
+        ("eu-west.s1=127.0.0.1:9092", "eu-west", "eu-west.s1 is this region itself, or"),
+    ],
+)
+def test_a_mirror_that_cannot_be_is_refused_before_anything_starts(
+    tmp_path: Path, given: str, scope: str, said: str
+) -> None:
+    command = Command(tmp_path / "stack", {"RESILIENCE_SCOPE": scope})
+
+    done = command.call("up", "--mirror", given)
+
+    assert done.code == 2
+    assert said in " ".join(re.sub("[│╭╮╰╯─]", "", done.err).split())
+    assert not command.root.exists()

@@ -64,6 +64,11 @@ def declared_topics(replication: int = 1, path: Path | None = None) -> dict[str,
     return {name: TopicSpec(topic.partitions, replication, topic.config) for name, topic in declared.items()}
 
 
+def with_mirrors(declared: Mapping[str, TopicSpec], regions: Regions) -> dict[str, TopicSpec]:
+    """Return topics, and those of other regions that are mirrored, which are like the region's own."""
+    return {name: declared[regions.home(name)] for name in regions.topics(declared)}
+
+
 def apply_declared(
     kafka: KafkaAccess | str, replication: int = 1, regions: Regions = NO_OTHERS
 ) -> list[Drift]:
@@ -100,10 +105,8 @@ Work = Callable[[KafkaAccess | str, Mapping[str, TopicSpec]], Coroutine[Any, Any
 
 
 def _run(kafka: KafkaAccess | str, work: Work, replication: int, regions: Regions) -> list[Drift]:
-    declared = declared_topics(replication)
-    wanted = {name: declared[regions.home(name)] for name in regions.topics(declared)}
     try:
-        return run_apart(work(kafka, wanted))
+        return run_apart(work(kafka, with_mirrors(declared_topics(replication), regions)))
     except TopicsError as error:
         raise StackError(str(error), KAFKA_AWAY) from error
 

@@ -31,6 +31,7 @@ from resilience_cli.stack import (
     owned,
     ports_from,
     read_state,
+    region_from,
 )
 from resilience_cli.target import LOOPBACK_URL, stack_root
 
@@ -60,6 +61,13 @@ def up(
     brokers: Annotated[
         int, typer.Option(help="1, or 3: Kafka as a cluster that stores every record more than once.")
     ] = 1,
+    mirror: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="REGION=SERVERS",
+            help="Mirror another region's Kafka into this one. Repeatable; RESILIENCE_SCOPE is this region's name.",
+        ),
+    ] = None,
 ) -> None:
     """Start everything on loopback, seed demo data, and stay until Ctrl-C, which stops it all.
 
@@ -74,6 +82,12 @@ def up(
         raise typer.BadParameter(
             f"{unknown[0]} is no part; parts are {', '.join(PARTS)}", param_hint="--without"
         )
+    if mirror and secured:
+        raise typer.BadParameter("it is either this or --secured", param_hint="--mirror")
+    try:
+        region = region_from(os.environ.get("RESILIENCE_SCOPE") or None, mirror or [])
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--mirror") from error
     if proxies and secured:
         raise typer.BadParameter("it is either this or --proxies", param_hint="--secured")
     if brokers not in {1, 3}:
@@ -92,6 +106,7 @@ def up(
             proxies,
             secured,
             three_brokers=brokers > 1,
+            region=region,
         )
         Session(Place(root), wishes, follow=logs).run()
 

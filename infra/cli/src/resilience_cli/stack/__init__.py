@@ -10,6 +10,7 @@ from .kafka import Kafka
 from .keeper import Ended
 from .keys import operator_key
 from .layout import BACKING, DEPENDENCIES, PARTS, SERVICES
+from .mirror import MIRROR, Region, region_from
 from .openai import OpenAI
 from .part import NotReadyError, Part, Place
 from .ports import Ports, ports_from, private_ports, variable_of
@@ -25,6 +26,7 @@ from .steps import Done
 __all__ = [
     "BACKING",
     "DEPENDENCIES",
+    "MIRROR",
     "PARTS",
     "S3",
     "SERVICES",
@@ -41,6 +43,7 @@ __all__ = [
     "PostgreSQL",
     "ProcessRef",
     "Redis",
+    "Region",
     "Running",
     "Stack",
     "StackState",
@@ -56,6 +59,7 @@ __all__ = [
     "ports_from",
     "private_ports",
     "read_state",
+    "region_from",
     "restore_part",
     "run_apart",
     "running_state",

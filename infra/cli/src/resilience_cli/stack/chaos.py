@@ -13,6 +13,7 @@ from resilience_cli.errors import StackError
 
 from .layout import backing_parts, is_secured, services
 from .marks import Mark, clear_mark, mark_of, set_mark
+from .mirror import MIRROR, Mirror
 from .part import NotReadyError, Part, Place
 from .process import await_end, freeze, kill, send, thaw, tree
 from .sockets import answers
@@ -103,10 +104,9 @@ def _find(root: Path, name: str) -> tuple[StackState, PartState]:
 
 
 def _part(root: Path, state: StackState, name: str) -> Part:
-    place = Place(root)
-    return (
-        backing_parts(place, state.ports, is_secured(state.env)) | services(place, state.ports, state.env)
-    )[name]
+    place, secured = Place(root), is_secured(state.env)
+    parts = backing_parts(place, state.ports, secured) | services(place, state.ports, state.env)
+    return ({MIRROR: Mirror(place, "", {})} | parts)[name]
 
 
 def _await_silence(name: str, port: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
@@ -13,6 +13,7 @@ import psutil
 from resilience_cli.acls import apply_declared_acls
 from resilience_cli.errors import StackError
 from resilience_cli.topics import apply_declared
+from resilience_contracts import Regions
 
 from .keeper import Ended, Keeper
 from .keys import create_operator_key
@@ -29,9 +30,11 @@ from .layout import (
     environment,
     is_secured,
     kafka,
+    mirror,
     services,
 )
 from .marks import clear_marks
+from .mirror import MIRROR, Region
 from .network import NETWORK, link_ports
 from .part import Place
 from .ports import Ports, variable_of
@@ -47,7 +50,7 @@ BACKING_GRACE_S = 4.0
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """What differs from the default stack.
+    """What differs from the default stack; `region` is what it is among others.
 
     `proxies` puts a TCP proxy between the services and what they depend on, for faults of the network. `secured`
     lets Kafka ask for TLS and a password, and hold each service to its permissions. `three_brokers` makes Kafka a
@@ -59,6 +62,7 @@ class Wishes:
     proxies: bool = False
     secured: bool = False
     three_brokers: bool = False
+    region: Region = field(default_factory=Region)
 
 
 class Stack:
@@ -76,8 +80,10 @@ class Stack:
         if wishes.three_brokers:
             ports = {**ports, **broker_ports()}
         self.place, self.ports = place, ports
-        self.env = environment(place, ports, wishes.policy_file, wishes.secured)
+        self.env = environment(place, ports, wishes.policy_file, wishes.secured, wishes.region)
         parts = backing_parts(place, ports, wishes.secured) | services(place, ports, self.env)
+        parts |= mirror(place, ports, wishes.region.sources)
+        self._regions = Regions.parse(" ".join(wishes.region.sources))
         self._keepers = {
             name: Keeper(part, place, variable_of(name), self._note, ended)
             for name, part in parts.items()
@@ -138,7 +144,7 @@ class Stack:
         """Stop everything in order: services first, then what they depend on."""
         self.cancel()
         for group, grace_s in (
-            (SERVICES, SERVICES_GRACE_S),
+            ((*SERVICES, MIRROR), SERVICES_GRACE_S),
             ((*BACKING, *FURTHER_BROKERS, NETWORK), BACKING_GRACE_S),
         ):
             running = [self._keepers[name].running for name in group if name in self._keepers]
@@ -166,7 +172,7 @@ class Stack:
     def _declare(self) -> None:
         secured = is_secured(self.env)
         access = kafka(self.place, self.ports, secured).access()
-        apply_declared(access, len(brokers(self.ports)))
+        apply_declared(access, len(brokers(self.ports)), self._regions)
         if secured:
             apply_declared_acls(access)
 

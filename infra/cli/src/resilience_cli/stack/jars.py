@@ -17,32 +17,34 @@ from pathlib import Path
 from resilience_cli.errors import StackError
 
 KAFKA = "org.apache.kafka:kafka_2.13:4.1.0"
+MIRROR_MAKER = "org.apache.kafka:connect-mirror:4.1.0"
 # Kafka 4.1 brings SLF4J's API of 1.7 and no binding; without one its log is lost.
-COORDINATES = (KAFKA, "org.slf4j:slf4j-simple:1.7.36")
+BINDING = "org.slf4j:slf4j-simple:1.7.36"
 
 
-def class_path() -> str:
-    """Return Kafka's class path, fetching what is missing.
+def class_path(wanted: str = KAFKA) -> str:
+    """Return the class path of Kafka or of its MirrorMaker, fetching what is missing.
 
     Raises:
         StackError: something is missing and Maven Central cannot be reached.
     """
-    remembered = _cache_file()
+    remembered = _cache_file(wanted)
     jars = _recall(remembered)
     if jars is None:
         with _lock(remembered):
-            jars = _recall(remembered) or _fetch(remembered)
+            jars = _recall(remembered) or _fetch(remembered, wanted)
     return os.pathsep.join(map(str, jars))
 
 
 def is_fetched() -> bool:
     """Tell whether a start needs no network."""
-    return _recall(_cache_file()) is not None
+    return _recall(_cache_file(KAFKA)) is not None
 
 
-def _cache_file() -> Path:
+def _cache_file(wanted: str) -> Path:
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return home / "retail-resilience" / "kafka-4.1.0.json"
+    name = "kafka-4.1.0.json" if wanted == KAFKA else "mirror-4.1.0.json"
+    return home / "retail-resilience" / name
 
 
 def _recall(remembered: Path) -> list[Path] | None:
@@ -54,9 +56,9 @@ def _recall(remembered: Path) -> list[Path] | None:
     return [Path(jar) for jar in sizes] if whole and sizes else None
 
 
-def _fetch(remembered: Path) -> list[Path]:
+def _fetch(remembered: Path, wanted: str) -> list[Path]:
     try:
-        jars = _sound(_resolve()) or _sound(_resolve())
+        jars = _sound(_resolve(wanted)) or _sound(_resolve(wanted))
     except Exception as error:  # jgo raises RuntimeError, AssertionError and whatever requests does
         raise StackError(
             f"the jars of Kafka cannot be fetched from Maven Central ({type(error).__name__})",
@@ -70,11 +72,11 @@ def _fetch(remembered: Path) -> list[Path]:
     return jars
 
 
-def _resolve() -> list[Path]:
+def _resolve(coordinate: str) -> list[Path]:
     from jgo.maven import MavenContext, PythonResolver  # noqa: PLC0415  # half a second that a warm start saves
 
     context = MavenContext(resolver=PythonResolver())
-    wanted = [context.create_dependency(coordinate) for coordinate in COORDINATES]
+    wanted = [context.create_dependency(each) for each in (coordinate, BINDING)]
     named, brought = context.resolver.resolve(wanted)
     needed = [*named, *(each for each in brought if each.scope in {"compile", "runtime"})]
     return [Path(each.artifact.resolve()) for each in needed]

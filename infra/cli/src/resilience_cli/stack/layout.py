@@ -7,6 +7,7 @@ from pathlib import Path
 
 from . import openai, s3
 from .kafka import Kafka
+from .mirror import MIRROR, Mirror, Region
 from .network import NETWORK, Network, clock_file, kafka_ways, openai_env, port_for
 from .openai import OpenAI
 from .part import Part, Place
@@ -29,6 +30,7 @@ FURTHER_BROKERS = {"kafka-2": 2, "kafka-3": 3}
 # health-monitor comes last: a dependency that is still starting is not one that is down.
 NEEDS: Mapping[str, Sequence[str]] = {
     TOPICS: ("kafka", *FURTHER_BROKERS),
+    MIRROR: (TOPICS,),
     "degradation-engine": (TOPICS, NETWORK),
     "flag-service": (TOPICS, NETWORK),
     "inventory-api": (TOPICS, NETWORK, *DEPENDENCIES),
@@ -72,6 +74,11 @@ def backing_parts(place: Place, ports: Ports, secured: bool) -> dict[str, Part]:
     return {part.name: part for part in parts}
 
 
+def mirror(place: Place, ports: Ports, sources: Mapping[str, str]) -> dict[str, Part]:
+    """Build the mirror of other regions, if there are any."""
+    return {MIRROR: Mirror(place, f"127.0.0.1:{ports['kafka']}", sources)} if sources else {}
+
+
 def services(place: Place, ports: Ports, env: Mapping[str, str]) -> dict[str, Part]:
     """Build the four services, each told who it is where Kafka asks."""
     broker = kafka(place, ports, is_secured(env))
@@ -106,7 +113,9 @@ def is_secured(env: Mapping[str, str]) -> bool:
     return "KAFKA_SECURITY_PROTOCOL" in env
 
 
-def environment(place: Place, ports: Ports, policy_file: Path | None, secured: bool) -> dict[str, str]:
+def environment(
+    place: Place, ports: Ports, policy_file: Path | None, secured: bool, region: Region
+) -> dict[str, str]:
     """Return what a developer's shell needs in order to use the stack, and a service all but who it is."""
     env = {
         **kafka(place, ports, secured).env(),
@@ -125,4 +134,4 @@ def environment(place: Place, ports: Ports, policy_file: Path | None, secured: b
         "ANONYMOUS_SCOPES": "read,reserve,write",
         "INVENTORY_URL": f"http://127.0.0.1:{ports['inventory-api']}",
     }
-    return env | ({"RESILIENCE_POLICY_FILE": str(policy_file)} if policy_file else {})
+    return env | region.env() | ({"RESILIENCE_POLICY_FILE": str(policy_file)} if policy_file else {})

@@ -40,11 +40,12 @@ class Service:
         """Say how to start it."""
         state = self.place.root / "state" / self.name
         state.mkdir(parents=True, exist_ok=True)
+        region = f"{self.env['RESILIENCE_SCOPE']}-" if "RESILIENCE_SCOPE" in self.env else ""
         own = {
             "HOST": LOOPBACK,
             "PORT": str(self.port),
             "METRICS_PORT": str(self.metrics_port),
-            "INSTANCE": f"{self.name}-1",
+            "INSTANCE": f"{region}{self.name}-1",
             "STATE_DIR": str(state),
             # Fewer arenas: freed memory goes back sooner, and a small process stays small.
             "MALLOC_ARENA_MAX": "2",
