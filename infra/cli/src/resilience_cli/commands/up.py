@@ -39,6 +39,7 @@ CANCEL_PATIENCE_S = 4.0
 
 
 def up(
+    *,
     logs: Annotated[
         bool, typer.Option("--logs", help="Also print what every part writes, prefixed.")
     ] = False,
