@@ -128,7 +128,9 @@ def test_the_runbook_has_the_same_points_in_the_same_words_and_order(checklist: 
 
 
 @pytest.mark.parametrize(
-    "point", {point for points in POINTS.values() for point in points}, ids=lambda p: p.name
+    "point",
+    {point.name: point for points in POINTS.values() for point in points}.values(),
+    ids=lambda p: p.name,
 )
 def test_each_point_has_evidence_that_is_there_and_a_remedy(point: Any) -> None:
     files = re.findall(r"(?:infra|docs|services|\.ci)/[\w./*-]+\w", f"{point.evidence} {point.remedy}")

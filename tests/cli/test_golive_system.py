@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -61,7 +61,9 @@ def system(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
     monkeypatch.setenv("RESILIENCE_STACK_DIR", str(tmp_path))
     target = find_target()
     ports = dict.fromkeys(VARIABLES, int(site.url.rpartition(":")[2]))
-    with closing(RunningSystem(type(target)(target.kafka, ports, "default", None), site.url)) as system:
+    with closing(
+        RunningSystem(replace(target, ports=ports, scope="default", state=None), site.url)
+    ) as system:
         yield system
 
 

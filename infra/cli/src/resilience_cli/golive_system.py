@@ -148,7 +148,7 @@ class RunningSystem:
         return [name for name in SERVICES if name not in up]
 
     async def _level(self) -> tuple[Level | None, bool]:
-        async with followed(self._target.kafka) as view:
+        async with followed(self._target.kafka, self._target.regions) as view:
             level = view.level(self._target.scope, datetime.now(UTC))
         return (level.level, level.stale) if level else (None, False)
 
