@@ -130,7 +130,7 @@ def test_watch_streams_a_document_at_each_change(command: Command) -> None:
         code = watching.wait(20)
 
     assert (first["level"]["level"], first["changes"]) == ("LIMITED", [])
-    assert set(first) == {"at", "scope", "level", "features", "holds", "parts", "changes"}
+    assert set(first) == {"at", "scope", "follows", "level", "features", "holds", "parts", "changes"}
     assert [one["to_level"] for one in second["changes"]] == [change.to_level]
     assert code == 0
 

@@ -53,7 +53,7 @@ def test_a_report_is_learnt_four_times_a_minute_and_a_silence_counts_as_one_repo
 
     assert [usual.due(last_ms + ms) for ms in (-60_000, 0, 14_999, 15_000)] == [False, False, False, True]
 
-    usual.learn(5 * math.e, last_ms + 10 * HOUR_MS, 60_000)
+    usual.learn(5 * math.e, last_ms + 10 * HOUR_MS, 45_000)
     assert usual.level - before == pytest.approx(LEVEL_RATE / 60, abs=1e-6)
     usual.learn(5 * math.e, last_ms + 20 * HOUR_MS, HOUR_MS // 2)
     assert usual.level - before == pytest.approx(LEVEL_RATE / 60 + LEVEL_RATE / 2, abs=0.01)

@@ -139,9 +139,11 @@ async def test_only_a_write_key_changes_anything(
     headers = {b"X-API-Key": key.encode()} if key else {}
     body = {"state": "DISABLED", "reason": "a reason of some length"}
     put = await replica.client.put(PATH, json=body, headers=headers)
+    nothing = await replica.client.put(PATH, headers=headers)
     delete = await replica.client.delete(PATH, headers=headers)
 
     assert (put.status_code, put.json()["code"]) == (status, code)
+    assert nothing.json()["code"] == code, "what was sent is nobody's business before"
     assert delete.status_code == status
     assert not bus.records(Topic.HOLDS)
     assert not bus.records(Topic.AUDIT)

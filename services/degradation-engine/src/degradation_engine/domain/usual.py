@@ -57,8 +57,8 @@ class Usual:
         return now_ms - self.learnt_ms >= LEARNS_EVERY_MS
 
     def learn(self, quick_ms: float, now_ms: int, interval_ms: int) -> None:
-        """Take a report over, as the time since the last one; of a silence only as much as one report covers."""
-        heard_s = min(now_ms - self.learnt_ms, max(LEARNS_EVERY_MS, interval_ms)) / SECOND_MS
+        """Take a report over, as the time since the last one; of a silence only as much as passes between two."""
+        heard_s = min(now_ms - self.learnt_ms, LEARNS_EVERY_MS + interval_ms) / SECOND_MS
         self.learnt_ms = now_ms
         seen, hour = _log(quick_ms), _hour(now_ms)
         if not self.heard_s:

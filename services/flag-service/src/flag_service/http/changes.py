@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Annotated, Any
 from uuid import uuid4
 
-from fastapi import APIRouter, Header, Path, Query, Response
+from fastapi import APIRouter, Depends, Header, Path, Query, Response
 
 from flag_service.application.desk import HoldDesk, Request
 from flag_service.application.trail import AuditTrail
@@ -64,7 +64,12 @@ class Changes:
         """Build the routes."""
         router = APIRouter(prefix="/v1", tags=["holds"])
         router.get("/holds", response_model=HoldsOut)(self._holds)
-        router.put("/holds/{scope}/{target}", response_model=HoldOut, responses=_REFUSALS)(self._put)
+        router.put(
+            "/holds/{scope}/{target}",
+            response_model=HoldOut,
+            responses=_REFUSALS,
+            dependencies=[Depends(self._knock)],
+        )(self._put)
         router.delete("/holds/{scope}/{target}", status_code=204, responses=_REFUSALS)(self._delete)
         router.post("/holds:preview", response_model=PreviewOut, responses=_PREVIEW_REFUSALS)(self._preview)
         router.get("/audit", response_model=AuditOut)(self._audit)
@@ -75,6 +80,10 @@ class Changes:
         pictures = self.switchboard.pictures(self.clock.now())
         holds = [hold for picture in pictures if scope in {None, picture.scope} for hold in picture.own_holds]
         return HoldsOut(holds=[HoldOut.of(hold) for hold in holds])
+
+    async def _knock(self, x_api_key: ApiKey = None) -> None:
+        """Refuse who may not, before anything is said of what was sent."""
+        self.actor(x_api_key)
 
     async def _put(
         self,
