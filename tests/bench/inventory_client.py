@@ -135,7 +135,7 @@ class _Load:
         self._plan = plan
         self.outcomes = {kind.name: Outcome() for kind in plan.kinds}
         self._pools = {kind.name: cycle(kind.requests) for kind in plan.kinds}
-        self.idle: list[_Connection] = []
+        self.idle: deque[_Connection] = deque()
         self._waiting: deque[tuple[str, float]] = deque()
         self._open = 0
         self._order = _spread(plan.kinds)
@@ -183,7 +183,8 @@ class _Load:
             self._waiting.append((next(self._order), due_s))
             self._open += 1
             while self._waiting and self.idle:
-                self.idle.pop().send(*self._waiting.popleft())  # the last used is the least likely closed
+                # In turn: one that rests for some seconds is closed by the server, maybe just as it is used again.
+                self.idle.popleft().send(*self._waiting.popleft())
             if number % 16 == 0:
                 await asyncio.sleep(0)
 

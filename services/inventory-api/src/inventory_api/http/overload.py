@@ -29,7 +29,7 @@ from resilience_runtime.problem import MEDIA_TYPE, ProblemDetails
 
 from .measure import Observe
 
-TURN = LimiterSettings(initial=12, lowest=4, highest=200, queueing_s=0.003)
+TURN = LimiterSettings(initial=50, lowest=4, highest=200, queueing_s=0.003)
 LANES = {
     Lane.WRITE: LimiterSettings(initial=8, lowest=4, highest=64, queueing_s=0.025),
     Lane.READ: LimiterSettings(initial=16, lowest=8, highest=64, queueing_s=0.025),
