@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resilience_runtime.http_intake import CROWD, STEPS, TURN_S, Intake
+from resilience_runtime.http_intake import CROWD, FEW, STEPS, TURN_S, Intake
 
 
 class Time:
@@ -75,19 +76,23 @@ async def test_where_a_crowd_waits_it_is_read_without_rest() -> None:
     assert notes == ["a0", "step", "a1", "step", "a2", "step"]
 
 
-async def test_what_comes_in_a_rest_is_read_after_it() -> None:
+@pytest.mark.parametrize(("before", "waits"), [(FEW, 0), (FEW + 1, STEPS)])
+async def test_what_comes_in_a_rest_is_read_after_it_and_after_few_there_is_none(
+    before: int, waits: int
+) -> None:
     time, notes = Time(), list[str]()
     intake, one = Intake(time), Connection("a", time, notes)
 
-    intake.put(one, b"1")
+    for _ in range(before):
+        intake.put(one, b"1")
     await asyncio.sleep(0)
     intake.put(one, b"2")
-    await _steps(STEPS, notes)
-    assert notes == ["a1", *["step"] * STEPS]
-    for _ in range(2):
-        await asyncio.sleep(0)
+    await _steps(STEPS + 2, notes)
+    intake.put(one, b"3")
+    await _steps(2, notes)
 
-    assert notes[-1] == "a2"
+    assert notes[before:].index("a2") == waits
+    assert "a3" in notes
 
 
 async def test_what_comes_while_others_wait_may_go_first() -> None:

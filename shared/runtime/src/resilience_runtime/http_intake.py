@@ -16,6 +16,8 @@ from typing import Protocol
 TURN_S = 0.004
 STEPS = 12
 """Turns of the event loop between two readings: about what a write takes with its round trips to a database."""
+FEW = 4
+"""After so few nobody rests: they cost others nothing, and a step costs as much as a tenth of a small request."""
 CROWD = 100
 """Where so many wait nobody rests: nearly all of them will be refused, which is quick."""
 
@@ -57,13 +59,15 @@ class Intake:
             asyncio.get_running_loop().call_soon(self._read_some)
 
     def _read_some(self) -> None:
-        until_s = self._clock() + TURN_S
+        until_s, before = self._clock() + TURN_S, len(self)
         while waiting := self._first or self._rest:
             reader, data = waiting.popleft()
             reader.read(data)
             if self._clock() >= until_s:
                 break
-        self._rest_for(STEPS if len(self) < CROWD else 0)
+        left = len(self)
+        much = bool(left) or before > FEW
+        self._rest_for(STEPS if much and left < CROWD else 0)
 
     def _rest_for(self, steps: int) -> None:
         loop = asyncio.get_running_loop()
