@@ -184,13 +184,14 @@ def test_a_restarted_monitor_whose_first_probes_are_slow_invents_no_warning(same
     assert {seen.health for seen in openai(states)} == {Health.UP}
 
 
-def test_a_restarted_monitor_does_not_end_a_warning_before_it_can_say() -> None:
+@pytest.mark.parametrize("quick_ms", [400, 10])
+def test_a_restarted_monitor_does_not_end_a_warning_before_it_can_say(quick_ms: float) -> None:
     listener, monitor = Listener(), Monitor()
     listener.feed(monitor.steady())
     listener.feed(monitor.reports([2000] * 12))
     monitor.restart()
 
-    states = openai(listener.feed(monitor.reports([400] * 7)))
+    states = openai(listener.feed(monitor.reports([quick_ms] * 7)))
 
     assert [seen.health for seen in states[:6]] == [Health.IMPAIRED] * 5 + [Health.UP]
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from random import Random
+from typing import Any
 
 import httpx
 import jsonschema
@@ -184,6 +185,35 @@ async def test_confirm_and_release_go_on_in_fallback_and_stop_when_disabled(
 
     refused = await api.post(f"{where}/release")
     assert (refused.status_code, refused.json()["state"]) == (503, "DISABLED")
+
+
+@pytest.mark.parametrize("headers", [{}, {"Idempotency-Key": "k"}], ids=["plain", "with a key"])
+async def test_what_ends_a_hold_has_the_next_place_at_the_database(
+    bench: Bench, api: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, headers: dict[str, str]
+) -> None:
+    await api.post("/v1/adjustments", json=adjustment())
+    asked: list[bool] = []
+
+    def noted(real: Callable[..., Any]) -> Callable[..., Any]:
+        def begin(*, first: bool = False) -> Any:
+            asked.append(first)
+            return real(first=first)
+
+        return begin
+
+    single, transaction = bench.store.single, bench.store.transaction
+    line = {"sku": "TEE", "location": "shop", "quantity": 2}
+    monkeypatch.setattr(bench.store, "transaction", noted(transaction))
+    monkeypatch.setattr(bench.store, "single", noted(single))
+
+    held = await api.post("/v1/reservations", json={"owner_ref": "c", "lines": [line]}, headers=headers)
+    assert set(asked) == {False}
+    asked.clear()
+    other = {name: f"{key}-2" for name, key in headers.items()}
+    confirmed = await api.post(f"{held.headers['Location']}/confirm", headers=other)
+
+    assert confirmed.status_code == 200
+    assert set(asked) == {True}
 
 
 async def test_a_lost_database_is_told_by_each_feature(bench: Bench, api: httpx.AsyncClient) -> None:

@@ -44,6 +44,20 @@ async def test_a_place_that_is_given_to_somebody_who_has_just_given_up_goes_to_t
     assert impatient.cancelled()
 
 
+async def test_whoever_gave_up_is_passed_over() -> None:
+    slots = Slots(1)
+    await slots.acquire()
+    impatient = asyncio.create_task(slots.acquire())
+    patient = asyncio.create_task(slots.acquire())
+    await asyncio.sleep(0)
+    impatient.cancel()
+    await asyncio.wait({impatient})
+
+    slots.release()
+
+    await asyncio.wait_for(patient, 1)
+
+
 @given(
     st.integers(1, 4), st.lists(st.sampled_from(["take", "take first", "give up", "give back"]), max_size=60)
 )

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from random import Random
 
 import pytest
@@ -29,6 +29,17 @@ from tests.contracts.states import level_state
 from tests.inventory_api.store_contract import change, place_with
 
 AGES = Ages(soft_s=1, hard_s=900, most=100, deadline_s=0.28)
+
+
+class SetForward(ManualClock):
+    """A clock that somebody has set forward by so much."""
+
+    def __init__(self, ahead: timedelta) -> None:
+        super().__init__(jump=True)
+        self.ahead = ahead
+
+    def now(self) -> datetime:
+        return super().now() + self.ahead
 
 
 class Shared:
@@ -97,6 +108,24 @@ async def test_after_the_soft_age_it_is(bench: Bench) -> None:
     await bench.clock.sleep(1)
 
     assert (await reader.one(place.sku)).stock.available == 8
+
+
+async def test_what_was_read_before_the_clock_was_set_back_is_read_again_and_replaced(bench: Bench) -> None:
+    place = await place_with(bench.store, 5)
+    clock = SetForward(timedelta(hours=1))
+    switches = Switches(bench.view, "default", clock, Random(1))
+    reader = StockReader(bench.store, bench.shared, switches, clock, AGES)
+    await reader.one(place.sku)
+    async with bench.store.transaction() as transaction:
+        await adjust(transaction, change(place, 3))
+
+    clock.ahead = timedelta(0)
+
+    assert (await reader.one(place.sku)).stock.available == 8
+    kept = reader.memory.get(place.sku)
+    assert kept is not None
+    assert kept.as_of == clock.now()
+    assert reader.at_hand(place.sku) is kept
 
 
 async def test_own_changes_are_seen_at_once(bench: Bench) -> None:
@@ -248,13 +277,13 @@ def test_memory_keeps_the_newest_and_the_most_recently_used() -> None:
         return list(found.values())
 
     first, second, third = asyncio.run(stocks())
-    memory.put(first)
-    memory.put(second)
+    memory.put(first, now)
+    memory.put(second, now)
     memory.get(first.sku.sku)
-    memory.put(third)
+    memory.put(third, now)
 
     assert memory.get(second.sku.sku) is None
     assert memory.get(first.sku.sku) is first
     older = Stock(first.sku, (), now - timedelta(seconds=1))
-    memory.put(older)
+    memory.put(older, now)
     assert memory.get(first.sku.sku) is first

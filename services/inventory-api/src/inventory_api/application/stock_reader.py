@@ -86,11 +86,11 @@ class StockMemory:
             self._stocks.move_to_end(sku)
         return self._stocks.get(sku)
 
-    def put(self, stock: Stock) -> None:
-        """Keep this unless something newer is kept; the least recently used gives way."""
+    def put(self, stock: Stock, now: datetime) -> None:
+        """Keep this unless something newer is kept, whose time has come; the least recently used gives way."""
         sku = stock.sku.sku
         held = self._stocks.get(sku)
-        if held is None or held.as_of <= stock.as_of:
+        if held is None or held.as_of <= stock.as_of or held.as_of > now:
             self._stocks[sku] = stock
         self._stocks.move_to_end(sku)
         if len(self._stocks) > self._most:
@@ -214,7 +214,7 @@ class StockReader:
         unheld = [sku for sku in skus if not self._usable(self.memory.get(sku))]
         if unheld:
             for stock in (await self._from_shared(unheld)).values():
-                self.memory.put(stock)
+                self.memory.put(stock, self._clock.now())
         unknown = [sku for sku in skus if not self._usable(self.memory.get(sku))]
         absent: set[str] = set()
         if unknown and self._may_ask():
@@ -254,7 +254,7 @@ class StockReader:
     async def _fetch(self, skus: Sequence[str]) -> dict[str, Stock]:
         shared = await self._from_shared(skus)
         for stock in shared.values():
-            self.memory.put(stock)
+            self.memory.put(stock, self._clock.now())
         found = {sku: stock for sku, stock in shared.items() if self._fresh(stock)}
         self.served[Layer.SHARED] += len(found)
         missing = [sku for sku in skus if sku not in found]
@@ -276,7 +276,7 @@ class StockReader:
         self._doubtful = False
         self.served[Layer.AUTHORITY] += len(stocks)
         for stock in stocks.values():
-            self.memory.put(stock)
+            self.memory.put(stock, self._clock.now())
         if stocks and self._switches.behaviour(Action.CACHE) is not Behaviour.REFUSE:
             put = asyncio.create_task(self._shared.put_many(stocks.values()), name="shared cache")
             self._puts.add(put)
@@ -290,7 +290,10 @@ class StockReader:
         return max(0.0, (self._clock.now() - stock.as_of).total_seconds())
 
     def _fresh(self, stock: Stock) -> bool:
-        return self._age_s(stock) < self._ages.soft_s and stock.as_of >= self.memory.changed_at(stock.sku.sku)
+        # Of a time yet to come is what was read before the clock was set back.
+        age_s = (self._clock.now() - stock.as_of).total_seconds()
+        young = abs(age_s) < self._ages.soft_s
+        return young and stock.as_of >= self.memory.changed_at(stock.sku.sku)
 
     def _usable(self, stock: Stock | None) -> bool:
         return stock is not None and self._age_s(stock) <= self._ages.hard_s
