@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 import subprocess
@@ -20,7 +19,7 @@ from resilience_cli.stack import run_apart
 from resilience_cli.stack.certificates import AUTHORITY, VALID, write_certificates
 from tests.cli.command import RESILIENCE, until
 from tests.fixtures.processes import ended
-from tests.fixtures.tls import SSL_REQUEST, speaking_tls
+from tests.fixtures.tls import SSL_REQUEST, speaking_no_tls, speaking_tls
 from tests.inventory_api.databases import migrate
 
 FILL = """
@@ -237,21 +236,9 @@ async def test_a_server_that_is_not_trusted_gets_no_password_and_leaves_no_file(
 
 
 async def test_a_server_without_tls_is_refused_where_tls_is_asked_for(tmp_path: Path) -> None:
-    heard, hung_up = bytearray(), asyncio.Event()
-
-    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        heard.extend(await reader.readexactly(len(SSL_REQUEST)))
-        writer.write(b"N")
-        heard.extend(await reader.read())
-        writer.close()
-        await writer.wait_closed()
-        hung_up.set()
-
-    async with await asyncio.start_server(refuse, "127.0.0.1", 0) as server:
-        port = server.sockets[0].getsockname()[1]
+    async with speaking_no_tls() as (port, heard):
         with pytest.raises(StackError, match="does not answer"):
             await back_up(f"postgresql://me:a-password@127.0.0.1:{port}/x?sslmode=require", tmp_path / "x")
-        await asyncio.wait_for(hung_up.wait(), 10)
 
     assert heard == SSL_REQUEST
 

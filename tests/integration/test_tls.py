@@ -21,7 +21,7 @@ from inventory_api.adapters.cache import connect as connect_redis
 from inventory_api.adapters.sql.url import engine_on
 from resilience_cli.stack.certificates import AUTHORITY, EXPIRED, VALID, write_certificates
 from resilience_contracts import Outcome
-from tests.fixtures.tls import SSL_REQUEST, speaking_tls
+from tests.fixtures.tls import SSL_REQUEST, speaking_no_tls, speaking_tls
 
 DEADLINE_S = 5.0
 
@@ -132,21 +132,9 @@ async def test_an_expired_certificate_is_down_with_its_reason(
 
 
 async def test_a_server_that_speaks_no_tls_is_down_and_gets_no_password() -> None:
-    heard, hung_up = bytearray(), asyncio.Event()
-
-    async def refuse_tls(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        heard.extend(await reader.readexactly(len(SSL_REQUEST)))
-        writer.write(b"N")
-        heard.extend(await reader.read())
-        writer.close()
-        await writer.wait_closed()
-        hung_up.set()
-
-    async with await asyncio.start_server(refuse_tls, "127.0.0.1", 0) as server:
-        port = server.sockets[0].getsockname()[1]
+    async with speaking_no_tls() as (port, heard):
         url = f"postgresql://somebody:a-password@127.0.0.1:{port}/stock?sslmode=require"
         refused = await refusal(PostgresqlProbe(url, DEADLINE_S))
-        await asyncio.wait_for(hung_up.wait(), DEADLINE_S)
 
     assert refused == (Outcome.PROTOCOL, "no TLS, or not PostgreSQL")
     assert heard == SSL_REQUEST
