@@ -17,6 +17,7 @@ import multiprocessing
 import os
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -106,11 +107,11 @@ def request(method: str, path: str, body: bytes = b"") -> bytes:
 
 
 @contextmanager
-def client() -> Iterator[ProcessPoolExecutor]:
-    """Give a process on the client's core; what this process starts meanwhile shares the server's."""
+def client(servers: AbstractSet[int] = SERVER_CORES) -> Iterator[ProcessPoolExecutor]:
+    """Give a process on the client's core; what this process starts meanwhile shares the servers' cores."""
     here = os.sched_getaffinity(0)
-    if here >= SERVER_CORES | CLIENT_CORES:
-        os.sched_setaffinity(0, SERVER_CORES)
+    if here >= servers | CLIENT_CORES:
+        os.sched_setaffinity(0, servers)
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), initializer=_settle) as pool:
         try:
             yield pool
