@@ -5,8 +5,9 @@
     make load ARGS="--phases steady,redis-kill"                    some of it
 
 The client has one of two cores, and the system, all of which is up, both: on one alone it is bound by that core, and
-refuses an eighth of 500 a second. The policy has short dwell times, so that a return takes seconds. The load goes by `load_mix`; a latency counts from when its request was due. Floors of the same
-run: a bare FastAPI endpoint under the same open loop, and bare asyncpg that holds. Bounds, where the machine is quiet:
+refuses an eighth of 500 a second. The policy has short dwell times, so that a return takes seconds. The load goes by
+`load_mix`; a latency counts from when its request was due. Floors of the same run: a bare FastAPI endpoint under the
+same open loop, and bare asyncpg that holds. Bounds, where the machine is quiet:
 
 - steady: 500 each second, p95 at most 20 ms and p99 at most 30 ms, everything served;
 - burst of 5,000 each second, and 1,000 users who think for 1 to 3 s: what is not served is refused with Retry-After;
