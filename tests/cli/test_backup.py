@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 
-from resilience_cli.backup import LOCK, back_up, restore, sums_of
+from resilience_cli.backup import LOCK, _set_aside, back_up, restore, sums_of
 from resilience_cli.backup_key import BackupKey
 from resilience_cli.errors import StackError
 from resilience_cli.stack import run_apart
@@ -296,3 +296,22 @@ def test_a_schedule_survives_a_database_that_is_away_and_says_so(tmp_path: Path)
     assert process.returncode == 3
     assert all(b"does not answer" in line and b"Remedy" in line for line in lines)
     assert b"a-secret" not in b"".join(lines) + rest
+
+
+async def test_a_database_that_could_not_be_set_aside_is_open_again(
+    stock_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("resilience_cli.backup._CUT", "SELECT $1::text")  # somebody stays connected
+    somebody = await asyncpg.connect(stock_url)
+    maintenance = await asyncpg.connect(f"{stock_url.rpartition('/')[0]}/postgres")
+    try:
+        with pytest.raises(asyncpg.ObjectInUseError):
+            async with _set_aside(maintenance, stock_url):
+                pass
+    finally:
+        await somebody.close()
+        await maintenance.close()
+
+    another = await asyncpg.connect(stock_url)
+    assert await another.fetchval("SELECT 1") == 1
+    await another.close()

@@ -162,6 +162,7 @@ def checked(tmp_path: Path, *words: str) -> Called:
         (("--attest", "roles=http://a", "--attest", "roles=http://b"), 2, "roles is attested twice"),
         (("--json", "--markdown"), 2, "one of --json and --markdown"),
         (("--prometheus", "ftp://there"), 3, "is no address"),
+        (("--prometheus", "http://me:a-secret@there"), 3, "names a user"),
     ],
 )
 def test_bad_input_is_said_before_anything_is_looked_at(

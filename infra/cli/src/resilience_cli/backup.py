@@ -189,14 +189,18 @@ async def _set_aside(maintenance: asyncpg.Connection, url: str) -> AsyncIterator
         yield None
         return
     old = f"{name}_before_{datetime.now(UTC):%Y%m%dT%H%M%S}"
-    await maintenance.execute(f'ALTER DATABASE "{name}" WITH ALLOW_CONNECTIONS false')
-    await maintenance.execute(_CUT, name)
-    await maintenance.execute(f'ALTER DATABASE "{name}" RENAME TO "{old}"')
-    await maintenance.execute(f'ALTER DATABASE "{old}" WITH ALLOW_CONNECTIONS true')
+    now = name
     try:
+        await maintenance.execute(f'ALTER DATABASE "{name}" WITH ALLOW_CONNECTIONS false')
+        await maintenance.execute(_CUT, name)
+        await maintenance.execute(f'ALTER DATABASE "{name}" RENAME TO "{old}"')
+        now = old
+        await maintenance.execute(f'ALTER DATABASE "{old}" WITH ALLOW_CONNECTIONS true')
         yield old
     except BaseException:
-        await maintenance.execute(f'ALTER DATABASE "{old}" RENAME TO "{name}"')
+        if now == old:
+            await maintenance.execute(f'ALTER DATABASE "{old}" RENAME TO "{name}"')
+        await maintenance.execute(f'ALTER DATABASE "{name}" WITH ALLOW_CONNECTIONS true')
         raise
 
 

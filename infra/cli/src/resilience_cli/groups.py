@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, for_code
 
 from resilience_runtime.kafka.access import KafkaAccess
 
@@ -14,6 +14,8 @@ from .apart import run_apart
 from .errors import KAFKA_AWAY, StackError
 
 ANSWER_S = 20.0
+UNKNOWN_GROUP = 69
+"""GROUP_ID_NOT_FOUND: newer brokers say so of a group that has no members."""
 
 
 def members_of(kafka: KafkaAccess, groups: Sequence[str]) -> Mapping[str, int]:
@@ -40,4 +42,7 @@ async def _members(kafka: KafkaAccess, groups: Sequence[str]) -> dict[str, int]:
     finally:
         await admin.close()
     told = [group for answer in answers for group in answer.to_object()["groups"]]
+    for group in told:
+        if group["error_code"] not in {0, UNKNOWN_GROUP}:
+            raise for_code(group["error_code"])(group["group"])
     return dict.fromkeys(groups, 0) | {group["group"]: len(group["members"]) for group in told}

@@ -91,8 +91,14 @@ def checked_url(text: str, option: str) -> str:
     try:
         parts = urlsplit(text)
         fine = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+        told = parts.username is not None
     except ValueError:
-        fine = False
+        fine = told = False
+    if told:
+        raise StackError(
+            f"{option} names a user, and the address is printed as evidence",
+            "give one that asks for no password, as a proxy on this machine",
+        )
     if not fine:
         raise StackError(f"{option} {text!r} is no address", "write it as http://host:9100/path")
     return text

@@ -34,6 +34,9 @@ class Document:
         return Response(self.body, media_type=self.media_type, headers=headers)
 
 
+KEPT = 1000
+
+
 class Documents:
     """A cache of documents which is empty again after every change of the state."""
 
@@ -48,5 +51,7 @@ class Documents:
             self._made_for = self._revision()
             self._made.clear()
         if name not in self._made:
+            if len(self._made) >= KEPT:  # scopes that follow another have as many names as somebody asks for
+                self._made.clear()
             self._made[name] = Document.of(make())
         return self._made[name]

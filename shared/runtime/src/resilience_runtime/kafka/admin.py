@@ -78,13 +78,13 @@ async def apply_topics(kafka: KafkaAccess | str, declared: Mapping[str, TopicSpe
 
 
 async def count_copies(kafka: KafkaAccess | str, topics: Collection[str]) -> dict[str, int]:
-    """Return for each topic that is there on how many brokers its scarcest partition is to be.
+    """Return for each topic on how many brokers its scarcest partition is to be; 0 of one that Kafka does not tell of.
 
     Raises:
         TopicsError: the broker is away or refuses.
     """
     async with _admin(KafkaAccess.of(kafka)) as admin:
-        return {
+        return dict.fromkeys(topics, 0) | {
             topic["topic"]: min(len(partition["replicas"]) for partition in topic["partitions"])
             for topic in await admin.describe_topics(list(topics))
             if topic["error_code"] == 0
