@@ -76,6 +76,9 @@ def test_a_hold_that_was_ended_in_another_region_stays_ended_in_any_order(order:
             view.apply_hold(first if step == "set" else edited)
     assert view.holds(NOW) == []
 
+    view.end_hold(first.key, hold_tombstone(first).headers)
+    assert view.apply_hold(edited) is Applied.OLDER, "an older end unsays no newer one"
+
     again = hold_set(set_at=NOW + timedelta(seconds=2))
     assert view.apply_hold(again) is Applied.CHANGED
     assert view.holds(NOW) == [again]

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from flag_service.domain.picture import Picture
 from flag_service.domain.switchboard import Switchboard
 from resilience_contracts import FeatureState, Level
+from resilience_contracts.view import hold_tombstone
 from tests.contracts.states import NOW, POLICY, hold_set, level_state
 
 HELD = "integrations.ai_assistant"
@@ -142,6 +143,17 @@ def test_a_hold_that_ended_while_we_were_away_is_gone_after_reading() -> None:
     board.board.start(NOW, first.board.save())
 
     board.board.finish_reading(NOW)
+
+    assert board.board.picture("default", NOW).holds == ()
+
+
+def test_an_end_that_was_read_holds_against_a_record_that_comes_late_from_another_region() -> None:
+    board = Board(live=False)
+    board.board.start(NOW, None)
+    board.board.end_hold(hold_set().key, hold_tombstone(hold_set()).headers, NOW)
+    board.board.finish_reading(NOW)
+
+    board.board.apply_hold(hold_set(), NOW, WRITER)
 
     assert board.board.picture("default", NOW).holds == ()
 

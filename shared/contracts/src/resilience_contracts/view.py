@@ -140,13 +140,21 @@ class View:
         """Forget the hold of a key, as its tombstone says; one that was edited since stays."""
         held, ended = self._holds.get(key), _ended(headers)
         if ended is not None:
-            if len(self._ended) >= ENDS_KEPT:
-                self._ended.pop(next(iter(self._ended)))
-            self._ended[key] = ended
+            self._remember(key, ended)
         if held is None or (ended is not None and (held.set_at, held.version) > ended):
             return Applied.OLDER
         del self._holds[key]
         return Applied.CHANGED
+
+    def take_ends(self, other: View) -> None:
+        """Remember which holds another view knows to have ended."""
+        for key, ended in other._ended.items():
+            self._remember(key, ended)
+
+    def _remember(self, key: str, ended: tuple[datetime, int]) -> None:
+        if len(self._ended) >= ENDS_KEPT and key not in self._ended:
+            self._ended.pop(next(iter(self._ended)))
+        self._ended[key] = max(ended, self._ended.get(key, ended))
 
     def forget_holds(self) -> None:
         """Forget every hold, before the holds topic is read again from its start."""

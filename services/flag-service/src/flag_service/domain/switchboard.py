@@ -77,6 +77,7 @@ class Switchboard:
             return
         self.caught_up = True
         self._view.forget_holds()
+        self._view.take_ends(self._reading)
         self._view.restore(self._reading.save())
         self._settle(self._scopes(now), now)
 
