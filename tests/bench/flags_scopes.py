@@ -23,6 +23,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from resilience_contracts import FeatureState, Level, Topic, encode
 from resilience_runtime import KafkaPublisher
+from tests.bench.table import row_of
 from tests.contracts.states import level_state
 from tests.fixtures.stack import running_stack
 from tests.flag_service.processes import World
@@ -43,13 +44,6 @@ class Cost:
     bare_read_s: float
     ready_s: float
     rss_mb: float
-
-    def told(self) -> str:
-        """Write its row."""
-        figures = (
-            f"{figure:,}" if isinstance(figure, int) else f"{figure:.2f}" for figure in asdict(self).values()
-        )
-        return f"| {' | '.join(figures)} |"
 
 
 async def measure(bootstrap: str, directory: Path, scopes: int) -> Cost:
@@ -101,7 +95,7 @@ def main() -> int:
             asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
         ):
             costs.append(runner.run(measure(stack.bootstrap, Path(place), scopes)))
-        print(costs[-1].told(), flush=True)
+        print(row_of(asdict(costs[-1]).values()), flush=True)
     print(f"load average {os.getloadavg()[0]:.1f}")
     RESULT.parent.mkdir(parents=True, exist_ok=True)
     RESULT.write_text(json.dumps([asdict(cost) for cost in costs], indent=1), encoding="utf-8")

@@ -29,6 +29,7 @@ from tests.bench.inventory_client import Answer, Plan, client, drive
 from tests.bench.inventory_kills import RATE
 from tests.bench.inventory_replicas import Shop, running_shop
 from tests.bench.load_mix import fill, kinds
+from tests.bench.table import row_of
 
 REPLICAS = (1, 2, 3)
 PER_S, SECONDS, WARM_S, REST_S, CONNECTIONS, SKUS = 300, 15.0, 5.0, 10.0, 100, 50
@@ -57,13 +58,6 @@ class Cost:
     rest_postgresql_millicores: float
     rss_mb: float
     database_connections: int
-
-    def told(self) -> str:
-        """Write its row."""
-        figures = (
-            f"{figure:,}" if isinstance(figure, int) else f"{figure:.2f}" for figure in asdict(self).values()
-        )
-        return f"| {' | '.join(figures)} |"
 
 
 class Meter:
@@ -144,7 +138,7 @@ def main() -> int:
     for replicas in REPLICAS:
         with tempfile.TemporaryDirectory() as logs:
             costs.append(measure(replicas, Path(logs)))
-        print(costs[-1].told(), flush=True)
+        print(row_of(asdict(costs[-1]).values()), flush=True)
     print(f"load average {os.getloadavg()[0]:.1f}")
     RESULT.parent.mkdir(parents=True, exist_ok=True)
     RESULT.write_text(json.dumps([asdict(cost) for cost in costs], indent=1), encoding="utf-8")

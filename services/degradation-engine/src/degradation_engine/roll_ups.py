@@ -23,6 +23,7 @@ from resilience_contracts import (
     View,
     decode,
     encode,
+    is_beneath,
 )
 from resilience_runtime.bus import BadMessage, EventPublisher, Message, PublishError, Reader
 from resilience_runtime.clock import Clock
@@ -83,7 +84,7 @@ class RollUps:
             BadMessage: it cannot be read as a level.
         """
         scope = (message.key or b"").decode(errors="replace")
-        if scope not in self._regions and parent_of(scope, self._regions) is None:
+        if not any(scope == above or is_beneath(scope, above) for above in self._regions):
             return
         try:
             event = decode(message.value, message.headers).event

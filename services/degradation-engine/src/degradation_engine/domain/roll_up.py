@@ -25,6 +25,7 @@ from resilience_contracts import (
     RollUp,
     RollUpRule,
     VersionPart,
+    lineage,
     rolled_up,
 )
 
@@ -43,10 +44,7 @@ PASSING = {"observed_at", "next_heartbeat_by", "version"}
 
 def parent_of(scope: str, roll_ups: Collection[str]) -> str | None:
     """Return the nearest scope above that is rolled up; of which a scope is a child."""
-    above = scope.rpartition(".")[0]
-    while above and above not in roll_ups:
-        above = above.rpartition(".")[0]
-    return above or None
+    return next((above for above in lineage(scope)[1:] if above in roll_ups), None)
 
 
 @dataclass(frozen=True, slots=True)
