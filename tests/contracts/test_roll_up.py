@@ -96,7 +96,11 @@ def test_a_policy_declares_roll_ups() -> None:
         ("eu: {rule: weighted_share, share_percent: 0}", "roll_ups.eu.share_percent: weighted_share needs"),
         ("eu: {rule: weighted_share, share_percent: 101}", "roll_ups.eu.share_percent: Input should be less"),
         ("eu: {rule: worst, share_percent: 5}", "roll_ups.eu.share_percent: only weighted_share goes by it"),
-        ("eu: {rule: worst, weights: {eu.a: 1}}", "roll_ups.eu.weights: only weighted_share goes by it"),
+        (
+            "eu: {rule: worst, weights: {eu.a: 1}}",
+            "roll_ups.eu.weights.eu.a: for worst a child counts or has weight 0",
+        ),
+        ("eu: {rule: worst, weights: {us.a: 0}}", "roll_ups.eu.weights.us.a: it is not beneath eu"),
         (
             "eu: {rule: weighted_share, share_percent: 5, weights: {us.a: 1}}",
             "roll_ups.eu.weights.us.a: it is not beneath eu",

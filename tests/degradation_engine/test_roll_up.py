@@ -103,6 +103,20 @@ def test_a_region_says_what_counts_and_who_is_worst() -> None:
     assert state.version.ordered() == Version(int(START.timestamp()), 1)
 
 
+def test_a_closed_store_is_left_out_of_the_worst() -> None:
+    policy = parse_policy(
+        f"{default_policy_text()}\nroll_ups:\n  eu.west: {{rule: worst, weights: {{eu.west.closed: 0}}}}\n"
+    )
+    children = west(Level.DEGRADED, closed=Level.EMERGENCY)
+
+    state = made(Region("eu.west", policy).state(children, None, None, START))
+
+    assert (state.level, state.cause) == (
+        "DEGRADED",
+        "1 of 1 beneath at DEGRADED or worse: eu.west.s0; the worst counts",
+    )
+
+
 def test_dependencies_are_rolled_up_by_the_same_rule_and_decide_features() -> None:
     one = child("eu.west.s0", Level.OPTIMAL, down=("postgresql",))
     few = made(WEST.state([one, *west(flagship=Level.OPTIMAL)], None, None, START))

@@ -27,7 +27,9 @@ class RollUp(Section):
         default=None, description="share of the weight that must be at a level or worse for it to count"
     )
     weights: dict[Scope, Weight] = Field(
-        default_factory=dict, max_length=10_000, description="of children; 1 where none is given"
+        default_factory=dict,
+        max_length=10_000,
+        description="of children; 1 where none is given, and 0 leaves one out",
     )
 
     def weight(self, child: str) -> int:
@@ -67,12 +69,12 @@ def roll_up_faults(roll_ups: Mapping[str, RollUp]) -> Iterator[str]:
     for scope, roll_up in roll_ups.items():
         key = f"roll_ups.{scope}"
         if roll_up.rule is RollUpRule.WORST:
-            for name in ("share_percent", "weights"):
-                if name in roll_up.model_fields_set:
-                    yield f"{key}.{name}: only weighted_share goes by it"
-            continue
-        if not roll_up.share_percent:
+            if "share_percent" in roll_up.model_fields_set:
+                yield f"{key}.share_percent: only weighted_share goes by it"
+        elif not roll_up.share_percent:
             yield f"{key}.share_percent: weighted_share needs it, above 0"
-        for child in roll_up.weights:
+        for child, weight in roll_up.weights.items():
             if not is_beneath(child, scope):
                 yield f"{key}.weights.{child}: it is not beneath {scope}"
+            elif weight and roll_up.rule is RollUpRule.WORST:
+                yield f"{key}.weights.{child}: for worst a child counts or has weight 0"
