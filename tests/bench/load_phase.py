@@ -41,12 +41,13 @@ class Phase:
     fault: str = ""
     before_s: float = 0.0
     down_s: float = 0.0
+    connections: int = CONNECTIONS
 
     def plan(self, port: int, kinds: Sequence[Kind]) -> Plan:
         """Return what the client does."""
         if self.per_s is None:
             return Plan(port, kinds, self.seconds, USERS, think_s=THINK_S)
-        return Plan(port, kinds, self.seconds, CONNECTIONS, self.per_s)
+        return Plan(port, kinds, self.seconds, self.connections, self.per_s)
 
 
 @dataclass

@@ -1,0 +1,35 @@
+"""A short sample of `make load`, at a rate that a busy machine bears; bounds on time are the benchmark's."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from resilience_contracts import Level
+from tests.bench.inventory_client import CLIENT_CORES, SERVER_CORES, Answer, client
+from tests.bench.load_mix import fill, kinds
+from tests.bench.load_phase import DELIBERATE, Phase, play
+from tests.e2e.shop import Shop
+from tests.e2e.test_outages import both_at
+from tests.fixtures.stack import RunningStack
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+SKUS, PER_S = 10, 40
+OUTAGE = Phase("redis-kill", 15.0, PER_S, "redis-kill", before_s=3.0, down_s=4.0, connections=50)
+
+
+def test_a_load_with_an_outage_in_its_middle_is_answered_on_purpose(
+    quick_stack: RunningStack, shop: Shop
+) -> None:
+    both_at(shop, Level.OPTIMAL)
+    fill(quick_stack.url("inventory-api"), SKUS)
+
+    with client(SERVER_CORES | CLIENT_CORES) as pool:
+        seen = play(OUTAGE, quick_stack, pool, kinds(SKUS))
+
+    assert set(seen.given) <= DELIBERATE, {kind: one.statuses for kind, one in seen.outcomes.items()}
+    assert seen.given.total() == OUTAGE.seconds * PER_S
+    looked = Counter(seen.outcomes["stock of one"].answers)
+    assert looked[Answer.SERVED] > looked.total() / 2, looked
+    assert seen.recovered_s < OUTAGE.seconds - OUTAGE.before_s - OUTAGE.down_s, looked
