@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -488,7 +489,7 @@ class StoreContract:
 
 def show(done: Adjusted | Counted | InventoryError) -> Answer:
     if isinstance(done, InventoryError):
-        return Answer(409, {}, done.code)
+        return Answer(409, {}, json.dumps({"code": done.code}))
     if isinstance(done, Counted):
         return Answer(201, {}, str(done.level.on_hand))
     return Answer(201, {"X": "y"}, str(done.entry.after))

@@ -104,6 +104,22 @@ async def test_a_request_that_was_done_directly_is_not_done_again(bench: Bench) 
     assert (await level_of(bench.store, place)).on_hand == 15
 
 
+async def test_a_request_that_was_refused_directly_is_an_exception_and_no_lost_write(bench: Bench) -> None:
+    place = await place_with(bench.store, 3)
+
+    async def work(transaction: Transaction) -> Adjusted:
+        return await adjust(transaction, change(place, -5))
+
+    refused = await answer(bench.store, Request("test", "k1", f"{-5:064d}".replace("-", "0")), work, show)
+    operation = await bench.accept(place, -5, "k1")
+    await drain(bench)
+
+    done = await bench.commands.operation(operation)
+    assert refused.status == 409
+    assert (done.state, done.code) == (OperationState.EXCEPTION, "insufficient_stock")
+    assert (await level_of(bench.store, place)).on_hand == 3
+
+
 async def test_an_applied_command_answers_its_key_afterwards(bench: Bench) -> None:
     place = await place_with(bench.store, 10)
     await bench.accept(place, 5, "k1")

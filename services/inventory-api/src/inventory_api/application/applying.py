@@ -17,6 +17,8 @@ from .commands import Command
 from .counting import Counted, count_stock
 from .store import Answer, Kept, Store, Transaction
 
+_REFUSED = "The same request under the same key had been refused before it was accepted for later."
+
 RenderApplied = Callable[[Adjusted | Counted], Answer]
 
 
@@ -26,7 +28,8 @@ async def apply_command(
     """Apply a command and write its outcome; None when the log's offset says that it has been done before.
 
     What cannot be applied (it would take held stock, the SKU is unknown, its key belongs to another request)
-    becomes an exception for a person. A request that was in fact done directly, its answer lost, counts as applied.
+    becomes an exception for a person. A request that was in fact done directly, its answer lost, counts as applied; one
+    that was in fact refused is an exception with the refusal that is kept for its key.
     """
     async with store.transaction() as transaction:
         if offset < await transaction.commands.lock_offset(partition):
@@ -50,23 +53,27 @@ async def _outcome(transaction: Transaction, command: Command, render: RenderApp
     if done is not None:
         return done
     try:
-        await _apply(transaction, command, render)
+        kept = await _apply(transaction, command, render)
     except InventoryError as error:
         return replace(accepted, state=OperationState.EXCEPTION, code=error.code, detail=error.detail)
+    if kept is not None and kept.refused:
+        return replace(accepted, state=OperationState.EXCEPTION, code=kept.code, detail=_REFUSED)
     return replace(accepted, state=OperationState.APPLIED)
 
 
-async def _apply(transaction: Transaction, command: Command, render: RenderApplied) -> None:
+async def _apply(transaction: Transaction, command: Command, render: RenderApplied) -> Answer | None:
+    """Apply a command; return the answer that its key has had already, if it has."""
     kept = await transaction.answers.claim(command.actor, command.idempotency_key, wait=True)
     if kept is not None and kept.request_sha256 != command.request_sha256:
         raise KeyReusedError
-    if kept is None:
-        async with transaction.savepoint():
-            applied = await _write(transaction, command)
-        answer = render(applied)
-        await transaction.answers.keep(
-            command.actor, command.idempotency_key, Kept(command.request_sha256, answer)
-        )
+    if kept is not None:
+        return kept.answer
+    async with transaction.savepoint():
+        applied = await _write(transaction, command)
+    await transaction.answers.keep(
+        command.actor, command.idempotency_key, Kept(command.request_sha256, render(applied))
+    )
+    return None
 
 
 async def _write(transaction: Transaction, command: Command) -> Adjusted | Counted:

@@ -7,6 +7,7 @@ Every method may raise `UnavailableError` (it does not answer within its deadlin
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from inventory_api.domain.sku import Location, NewLocation, NewSku, Sku
 from inventory_api.domain.stock import LowLevel, Place, Stock, StockLevel
 from inventory_api.domain.transfer import NewTransfer, Transfer
 
+REFUSED_FROM = 400
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -29,6 +32,16 @@ class Answer:
     status: int
     headers: Mapping[str, str]
     body: str
+
+    @property
+    def refused(self) -> bool:
+        """Whether it says no, so that nothing was done."""
+        return self.status >= REFUSED_FROM
+
+    @property
+    def code(self) -> str:
+        """The problem's code of one that says no."""
+        return str(json.loads(self.body)["code"])
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,6 +105,7 @@ AUDITS: Mapping[str, str] = MappingProxyType(
             WHERE o.state = 'applied' AND NOT EXISTS (
                 SELECT FROM answers a WHERE a.key = o.command ->> 'idempotency_key'
                   AND a.caller = o.command ->> 'actor' AND a.request_sha256 = o.command ->> 'request_sha256'
+                  AND a.status < 400
             ) AND o.finished_at > clock_timestamp() - interval '47 hours'
         """,
     }
