@@ -45,6 +45,23 @@ def test_what_must_pass_passes_and_counts() -> None:
     assert quota.unshared()["a"].unshared == 2
 
 
+def test_a_clock_that_is_set_back_shuts_nobody_out() -> None:
+    quota = Quota(100, 10)
+    for second in range(60):
+        quota.take("a", START_S + second)
+
+    assert all(quota.take("a", START_S - 3600 + second).passed for second in range(300))
+
+
+def test_a_clock_that_is_set_back_by_a_second_gives_no_second_quota() -> None:
+    quota = Quota(5, 10)
+
+    passed = [quota.take("a", START_S + 0.1).passed for _ in range(5)]
+
+    assert passed == [True] * 5
+    assert not quota.take("a", START_S - 0.9).passed
+
+
 def test_requests_that_other_replicas_let_pass_count() -> None:
     quota = Quota(10, 10)
     quota.take("a", START_S)

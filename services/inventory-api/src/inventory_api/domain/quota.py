@@ -26,8 +26,8 @@ class Count:
     unshared: int = 0
 
     def roll(self, window: int) -> None:
-        """Move on to a window."""
-        if window > self.window:
+        """Move on to a window, or begin anew in one long past: a clock set back must hold nobody until it is there again."""
+        if not self.window - 1 <= window <= self.window:
             self.previous = self.current + self.unshared if window == self.window + 1 else 0
             self.window, self.current, self.unshared = window, 0, 0
 
