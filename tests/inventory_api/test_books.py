@@ -13,7 +13,7 @@ import pytest
 from inventory_api.adapters.sql.books import SqlBooks
 from inventory_api.adapters.sql.office import Office
 from inventory_api.application.errors import FeatureRefusedError, UnavailableError
-from inventory_api.application.insight import Figures, Insight
+from inventory_api.application.insight import DASHBOARD_S, Figures, Insight
 from inventory_api.application.switches import Switches
 from inventory_api.domain.errors import UnknownSkuError
 from inventory_api.domain.gate import Behaviour
@@ -105,6 +105,19 @@ async def test_turnover(shop: Shop) -> None:
     assert (second["key"], second["sold"], second["turnover"]) == ("B", 5, None)
 
 
+async def test_turnover_counts_the_stock_of_places_where_nothing_moved(shop: Shop) -> None:
+    await shop.connection.execute(
+        """
+        INSERT INTO locations (code, code_fold, name, kind) VALUES ('depot', 'depot', 'Depot', 'warehouse');
+        INSERT INTO stock_levels (sku_id, location_id, on_hand, safety_stock, reorder_point) VALUES (1, 2, 910, 0, 0);
+        """
+    )
+
+    first = (await shop.books.report("turnover", 30, "sku", 10))[0]
+
+    assert (first["key"], first["sold"], first["average_stock"], first["turnover"]) == ("A", 60, 1000, 0.06)
+
+
 async def test_ageing_first_in_first_out(shop: Shop) -> None:
     rows = await shop.books.report("ageing", 1, "age", 10)
 
@@ -128,6 +141,16 @@ async def test_the_dashboard_is_computed_once_and_remembered(shop: Shop) -> None
     assert isinstance(figures, Figures)
     assert (figures.skus, figures.levels, figures.on_hand, figures.low, figures.out) == (3, 3, 90, 1, 1)
     assert (figures.value, figures.sold_7_days, stale) == (Decimal(210), 65, False)
+
+    await shop.connection.execute("UPDATE stock_levels SET on_hand = 91 WHERE on_hand = 80")
+    assert await shop.insight.dashboard(Behaviour.SERVE) == (figures, False)
+    await shop.clock.advance(DASHBOARD_S)
+    newer, _ = await shop.insight.dashboard(Behaviour.SERVE)
+    assert newer.on_hand == 101, "whatever PostgreSQL's clock says"
+    await shop.connection.execute("UPDATE stock_levels SET on_hand = 80 WHERE on_hand = 91")
+    await shop.clock.advance(-3600)
+    figures, _ = await shop.insight.dashboard(Behaviour.SERVE)
+    assert figures.on_hand == 90
 
     await shop.connection.execute("ALTER TABLE skus RENAME TO gone")
     try:

@@ -112,6 +112,7 @@ class Insight:
         self._switches = switches
         self._clock = clock
         self._last: Figures | None = None
+        self._asked_at = clock.now()
         self._computing = asyncio.Lock()
 
     async def report(self, name: str, days: int, by: str, limit: int) -> Sequence[Row]:
@@ -126,9 +127,10 @@ class Insight:
         """
         if behaviour is Behaviour.SERVE or self._last is None:
             async with self._computing:
-                if self._last is None or self._age_s(self._last) >= DASHBOARD_S:
+                if self._last is None or not 0 <= self._age_s() < DASHBOARD_S:
                     try:
-                        self._last = await self._books.figures()
+                        asked_at = self._clock.now()
+                        self._last, self._asked_at = await self._books.figures(), asked_at
                     except (UnavailableError, BusyError) as error:
                         return self._last_known(error), True
             return self._last, behaviour is Behaviour.REDUCED
@@ -141,8 +143,9 @@ class Insight:
             raise error
         raise self._switches.failure(Action.DASHBOARD, error)
 
-    def _age_s(self, figures: Figures) -> float:
-        return (self._clock.now() - figures.as_of).total_seconds()
+    def _age_s(self) -> float:
+        """Return how old the figures are by the clock here; that of PostgreSQL may go otherwise."""
+        return (self._clock.now() - self._asked_at).total_seconds()
 
     async def forecast(self, sku: str, horizon: int, behaviour: Behaviour) -> tuple[Forecast, str | None]:
         """Return a forecast of a SKU's sales, and words about it if a model writes any.

@@ -27,8 +27,11 @@ REPORTS = {
             SELECT level_id, sum(delta) AS net, -coalesce(sum(delta) FILTER (WHERE reason = 'SALE'), 0) AS sold
             FROM ledger WHERE recorded_at >= now() - make_interval(days => $1) GROUP BY level_id
         ), whole AS (
-            SELECT s.sku AS key, sum(m.sold)::bigint AS sold, sum(2 * l.on_hand - m.net) / 2.0 AS mean
-            FROM moved m JOIN stock_levels l ON l.id = m.level_id JOIN skus s ON s.id = l.sku_id GROUP BY s.sku
+            SELECT s.sku AS key, coalesce(sum(m.sold), 0)::bigint AS sold,
+                   sum(2 * l.on_hand - coalesce(m.net, 0)) / 2.0 AS mean
+            FROM stock_levels l JOIN skus s ON s.id = l.sku_id LEFT JOIN moved m ON m.level_id = l.id
+            WHERE l.sku_id IN (SELECT n.sku_id FROM moved o JOIN stock_levels n ON n.id = o.level_id)
+            GROUP BY s.sku
         )
         SELECT key, sold, round(mean, 2)::float8 AS average_stock,
                CASE WHEN mean > 0 THEN round(sold / mean, 3)::float8 END AS turnover
