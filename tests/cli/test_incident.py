@@ -81,6 +81,19 @@ def test_the_time_at_each_level_adds_up_to_the_whole() -> None:
     assert (found.begin_level, found.worst_level, found.end_level) == ("OPTIMAL", "MINIMAL", "OPTIMAL")
 
 
+def test_a_change_that_was_heard_or_announced_twice_counts_once() -> None:
+    again = OUTAGE[0].model_copy(update={"version": VersionPart(epoch=1, counter=2)})
+    later = [
+        change.model_copy(update={"version": VersionPart(epoch=1, counter=change.version.counter + 1)})
+        for change in OUTAGE[1:]
+    ]
+
+    found = report(recorded(OUTAGE[0], again, again, *later), "default", SINCE, UNTIL)
+
+    assert found.levels == report(recorded(*OUTAGE), "default", SINCE, UNTIL).levels
+    assert [entry.at for entry in found.timeline] == [change.changed_at for change in OUTAGE]
+
+
 def test_features_are_followed_through_the_changes() -> None:
     lost = report(recorded(*OUTAGE), "default", SINCE, UNTIL).lost
 
@@ -156,6 +169,13 @@ def test_a_program_gets_the_same_report() -> None:
 @pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("1h30m", 5400), ("2d", 172_800)])
 def test_a_length_of_time_is_read(text: str, seconds: int) -> None:
     assert parse_duration(text).total_seconds() == seconds
+
+
+@pytest.mark.parametrize("text", ["999999d", "9d9d", "5", "-1h", "0s", ""])
+def test_no_length_of_time_is_wrong_usage(tmp_path: Path, text: str) -> None:
+    called = Command(tmp_path).call("incident", "report", f"--since={text}")
+
+    assert (called.code, repr(text) in called.err) == (2, True), called.err
 
 
 def test_a_stretch_that_ends_before_it_begins_is_wrong_usage(tmp_path: Path) -> None:

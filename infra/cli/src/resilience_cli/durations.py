@@ -8,6 +8,7 @@ from datetime import timedelta
 import typer
 
 _UNITS = {"d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
+LONGEST = timedelta(days=3650)
 _PARTS = re.compile(r"(\d{1,6})([dhms])")
 
 
@@ -23,6 +24,8 @@ def parse_duration(text: str) -> timedelta:
     given = timedelta(**{_UNITS[unit]: int(number) for number, unit in parts})
     if not whole or not given or len(set(units)) != len(units):
         raise typer.BadParameter(f"{text!r} is no length of time; write it as 90s, 15m, 2h, 1h30m or 1d")
+    if given > LONGEST:
+        raise typer.BadParameter(f"{text!r} is longer than {LONGEST.days}d")
     return given
 
 

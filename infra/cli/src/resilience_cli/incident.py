@@ -86,9 +86,8 @@ def report(messages: Iterable[Message], scope: str, since: datetime, until: date
     found = [message for message in messages if since <= _written(message) < until]
     dead = [message for message in found if message.topic in DEAD_LETTER_TOPICS]
     events = [event for event in _events(found) if since <= event.time < until]
-    changes = sorted(
-        (event for event in events if isinstance(event, LevelChanged) and event.scope == scope),
-        key=lambda change: change.version.ordered(),
+    changes = list(
+        _told_once(event for event in events if isinstance(event, LevelChanged) and event.scope == scope)
     )
     stretches = list(_stretches(changes, since, until))
     timeline = [
@@ -111,6 +110,14 @@ def report(messages: Iterable[Message], scope: str, since: datetime, until: date
         lost=_lost(changes, since, until),
         timeline=sorted(timeline, key=lambda entry: entry.at),
     )
+
+
+def _told_once(changes: Iterable[LevelChanged]) -> Iterator[LevelChanged]:
+    newest: LevelChanged | None = None
+    for change in sorted(changes, key=lambda each: each.version.ordered()):
+        if newest is None or not change.repeats(newest):
+            newest = change
+            yield change
 
 
 def _events(messages: Iterable[Message]) -> Iterator[Event]:

@@ -321,6 +321,16 @@ class LevelChanged(Event):
     def time(self) -> datetime:
         return self.changed_at
 
+    def repeats(self, newest: LevelChanged) -> bool:
+        """Say whether this is the newest change, heard again or announced again.
+
+        An engine that is killed before it stored a change which it had announced announces it again, in a later
+        version. A level that is left twice was entered in between. After a loss of its state (a new epoch) an engine
+        begins anew, and its first change counts whatever it is.
+        """
+        step, before = (self.from_level, self.to_level), (newest.from_level, newest.to_level)
+        return step == before and self.version.epoch == newest.version.epoch
+
 
 class HoldSet(Event):
     """An operator pins a feature's state, or the level of a scope, until it expires; a tombstone ends it."""

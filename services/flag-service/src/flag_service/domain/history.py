@@ -21,7 +21,7 @@ class History:
         """Keep a change; False when it is not newer than the newest of its scope, or repeats it."""
         changes = self._changes.setdefault(change.scope, deque(maxlen=self._capacity))
         if changes and (
-            changes[-1].version.ordered() >= change.version.ordered() or _repeats(change, changes[-1])
+            changes[-1].version.ordered() >= change.version.ordered() or change.repeats(changes[-1])
         ):
             return False
         changes.append(change)
@@ -35,13 +35,3 @@ class History:
     def save(self, limit: int) -> tuple[LevelChanged, ...]:
         """Return the last changes of every scope, oldest first within a scope."""
         return tuple(change for scope in sorted(self._changes) for change in self.newest(scope, limit)[::-1])
-
-
-def _repeats(change: LevelChanged, newest: LevelChanged) -> bool:
-    """Say whether an engine, killed before it stored a change that it had announced, announces it again.
-
-    A level that is left twice was entered in between. After a loss of its state (a new epoch) an engine begins
-    anew, and its first change counts whatever it is.
-    """
-    step, before = (change.from_level, change.to_level), (newest.from_level, newest.to_level)
-    return step == before and change.version.epoch == newest.version.epoch
