@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -127,6 +129,21 @@ async def test_what_is_refused_says_why(
 
     assert (called.code, said in called.err) == (code, True), called.err
     assert await held(operator) == []
+
+
+def test_who_answers_as_no_flag_service_is_told_in_a_line(tmp_path: Path) -> None:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(502)
+            self.end_headers()
+            self.wfile.write(b"<html>Bad gateway</html>")
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        called = Command(tmp_path, {"FLAG_SERVICE_PORT": str(server.server_port)}).call("hold", "list")
+        server.shutdown()
+
+    assert (called.code, "answers 502, and not as a flag-service does" in called.err) == (3, True), called.err
 
 
 def test_without_a_key_or_a_service_the_remedy_is_named(tmp_path: Path) -> None:

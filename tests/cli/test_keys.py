@@ -40,11 +40,13 @@ def test_an_unknown_scope_and_a_broken_file_are_one_line_each(
     codes = [
         run(["keys", "create", "ops", "--scope", "everything", "--file", str(tmp_path / "new.json")]),
         run(["keys", "create", "ops", "--scope", "write", "--file", str(broken)]),
+        run(["keys", "create", "ops", "--scope", "write", "--file", str(tmp_path / "nowhere" / "new.json")]),
+        run(["keys", "create", "", "--scope", "write", "--file", str(tmp_path / "new.json")]),
     ]
 
     said = capsys.readouterr()
-    assert codes == [Exit.FAILED, Exit.FAILED]
-    assert len(said.err.strip().splitlines()) == 2
+    assert codes == [Exit.FAILED] * 4
+    assert len(said.err.strip().splitlines()) == 4, said.err
     assert said.out == ""
     assert broken.read_text(encoding="utf-8") == "{"
 

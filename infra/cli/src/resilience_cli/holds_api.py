@@ -108,7 +108,7 @@ class HoldsApi:
                 f"flag-service at {self._client.base_url} does not answer ({type(error).__name__})",
                 "start it, or look at `resilience status` and the console of another replica",
             ) from error
-        content: dict[str, Any] = answer.json() if answer.content else {}
+        content = _content(answer)
         if answer.status_code == httpx.codes.CONFLICT:
             raise HeldError(content.get("current"), content.get("difference") or {})
         if answer.is_error:
@@ -116,6 +116,21 @@ class HoldsApi:
                 f"flag-service refuses with {answer.status_code}: {_said(content)}", _remedy(answer)
             )
         return content
+
+
+def _content(answer: httpx.Response) -> dict[str, Any]:
+    if not answer.content:
+        return {}
+    try:
+        content: object = answer.json()
+    except ValueError:
+        content = None
+    if not isinstance(content, dict):
+        raise StackError(
+            f"{answer.url} answers {answer.status_code}, and not as a flag-service does",
+            "look at what is at this address, and at proxies before it",
+        )
+    return content
 
 
 def tag_of(hold: Hold) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -44,12 +45,11 @@ def create(
     unknown = set(scope) - set(SCOPES)
     if unknown:
         raise StackError(f"no such scope: {', '.join(sorted(unknown))}", f"use {', '.join(SCOPES)}")
-    secret, entry = create_key(name, frozenset(scope))
-    entries = [known.model_dump(mode="json") for known in (*_known(file), entry)]
-    fresh = file.with_name(f".{file.name}.new")
-    fresh.write_text(json.dumps(entries, indent=2) + "\n", encoding="utf-8")
-    fresh.chmod(0o644)
-    fresh.replace(file)
+    try:
+        secret, entry = create_key(name, frozenset(scope))
+    except ValidationError as error:
+        raise StackError(f"{name!r} is no name for a key", "it has 1 to 100 characters") from error
+    _write(file, (*_known(file), entry))
     document = {"name": name, "scopes": sorted(scope), "key": secret, "file": str(file)}
     typer.echo(json.dumps(document) if as_json else secret)
 
@@ -65,6 +65,18 @@ def backup(
     """
     BackupKey.create(file)
     typer.echo(json.dumps({"file": str(file)}) if as_json else str(file))
+
+
+def _write(file: Path, entries: Iterable[KeyEntry]) -> None:
+    """Put a list of keys in a file's place, whole or not at all."""
+    fresh = file.with_name(f".{file.name}.new")
+    try:
+        document = json.dumps([entry.model_dump(mode="json") for entry in entries], indent=2)
+        fresh.write_text(document + "\n", encoding="utf-8")
+        fresh.chmod(0o644)
+        fresh.replace(file)
+    except OSError as error:
+        raise StackError(f"{file} cannot be written: {error.strerror}", "name another --file") from error
 
 
 def _known(file: Path) -> tuple[KeyEntry, ...]:
