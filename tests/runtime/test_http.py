@@ -62,6 +62,10 @@ def application(readiness: Readiness | None = None) -> FastAPI:
     async def fail() -> None:
         raise ZeroDivisionError(SECRET)
 
+    @app.get("/exhausted")
+    async def exhaust() -> None:
+        raise MemoryError
+
     @app.post("/own/things")
     async def own(thing: Thing) -> None:
         del thing
@@ -92,6 +96,7 @@ async def ask(
         ("GET", "/refused", None, 409, "sold_out"),
         ("GET", "/teapot", None, 418, "im_a_teapot"),
         ("GET", "/broken", None, 500, "internal_error"),
+        ("GET", "/exhausted", None, 503, "out_of_memory"),
     ],
 )
 async def test_every_error_is_problem_json(
@@ -143,6 +148,18 @@ async def test_an_unexpected_error_shows_no_internals_and_is_logged_once(
     assert line["incident"] == answer.json()["incident"]
     assert (line["method"], line["path"]) == ("GET", "/broken")
     assert SECRET in str(line["exception"])
+
+
+async def test_want_of_memory_is_told_in_one_line_and_when_to_come_back(
+    logging_restored: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure_logging("INFO", "json", "test", "one")
+    answer = await ask("GET", "/exhausted")
+
+    (line,) = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert (line["event"], line["path"]) == ("out of memory", "/exhausted")
+    assert "exception" not in line
+    assert answer.headers["retry-after"] == str(answer.json()["retry_after"]) == "5"
 
 
 async def test_a_chunked_body_is_measured_as_it_comes() -> None:

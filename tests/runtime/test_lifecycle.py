@@ -16,7 +16,7 @@ from tests.fixtures.processes import ended
 
 PROGRAM = """
 from __future__ import annotations
-import asyncio, sys, time
+import asyncio, resource, sys, time
 from resilience_runtime import StartupError, configure_logging, run, run_service
 configure_logging("INFO", "json", "test", "one")
 async def wait():
@@ -35,6 +35,11 @@ async def hanging_thread():
     await asyncio.to_thread(time.sleep, 60)
 async def broken():
     raise ZeroDivisionError
+async def exhausted():
+    await asyncio.to_thread(print, "up", flush=True)
+    vms = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (vms, resource.RLIM_INFINITY))
+    raise MemoryError
 async def refused():
     raise StartupError("PORT=1 is taken")
 async def main():
@@ -74,6 +79,16 @@ def test_a_task_that_raises_stops_the_others_and_is_code_1() -> None:
     (crash,) = [json.loads(line) for line in errors.splitlines()]
     assert crash["where"] == "broken"
     assert crash["exception"].endswith("ZeroDivisionError")
+
+
+def test_a_service_without_memory_for_another_thread_ends_with_code_1_and_a_line_for_each_reason() -> None:
+    with program("exhausted()") as process:
+        _, errors = process.communicate(timeout=10)
+
+    assert process.returncode == 1
+    crash, close = [json.loads(line) for line in errors.splitlines()]
+    assert (crash["event"], crash["where"]) == ("crashed", "exhausted")
+    assert (close["event"], close["reason"]) == ("cannot close", "can't start new thread")
 
 
 def test_a_refused_start_is_one_line_and_code_2() -> None:

@@ -14,6 +14,17 @@ from .problem import ErrorShape, Problem, ProblemDetails
 log = structlog.get_logger(__name__)
 
 MAX_DIGITS = 18
+RESTART_S = 5
+"""About how long a service is away that ended for want of memory and was started again."""
+OUT_OF_MEMORY = ProblemDetails(
+    503,
+    "out_of_memory",
+    "Out of memory",
+    "This replica has no memory left for the request; nothing else is known to be wrong. Ask again.",
+    {"retry_after": RESTART_S},
+    {"Retry-After": str(RESTART_S)},
+)
+"""Made beforehand: when it is needed, little can be made."""
 
 
 def unexpected(incident: str) -> ProblemDetails:
@@ -23,7 +34,7 @@ def unexpected(incident: str) -> ProblemDetails:
 
 
 class Guard:
-    """Answers 413 for a body that is too long and 500, logged once, for what nothing else caught."""
+    """Answers 413 for a body that is too long, 503 for want of memory, and 500 for what nothing else caught, logged once."""
 
     def __init__(
         self, app: ASGIApp, respond: ErrorShape, max_body_bytes: int, longer: Mapping[str, int]
@@ -57,6 +68,10 @@ class Guard:
             await self._app(request.scope, receive, note)
         except ClientDisconnect:
             return
+        except MemoryError:
+            log.error("out of memory", method=request.method, path=request.url.path)  # noqa: TRY400 - a trace needs more
+            if not started:
+                await self._respond(request, OUT_OF_MEMORY)(request.scope, receive, send)
         except Exception:
             incident = uuid.uuid4().hex
             log.exception("unexpected error", incident=incident, method=request.method, path=request.url.path)

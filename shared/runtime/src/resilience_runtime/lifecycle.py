@@ -125,15 +125,20 @@ def run_service(main: Callable[[], Coroutine[Any, Any, int]]) -> NoReturn:
     """Run a service's main on uvloop and leave the process with the code that it returns.
 
     An exception of `main` is logged once and is code 1 (`StartupError`: one line, code 2). Threads that hang
-    at the end hold the process for three seconds at most.
+    at the end hold the process for three seconds at most, and what cannot be closed is left as it is.
     """
     collect_seldom()
     give_back()
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        code = runner.run(_guarded(main))
-        timer = threading.Timer(CLOSE_DEADLINE_S, os._exit, (code,))
-        timer.daemon = True
-        timer.start()
+    code = EXIT_CRASHED
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            code = runner.run(_guarded(main))
+            timer = threading.Timer(CLOSE_DEADLINE_S, os._exit, (code,))
+            timer.daemon = True
+            timer.start()
+    except RuntimeError as error:  # Python's word for no memory for another thread, which closing takes
+        log.error("cannot close", reason=str(error))  # noqa: TRY400 - the reason is all there is
+        os._exit(code)
     raise SystemExit(code)
 
 
