@@ -11,11 +11,14 @@ import pytest
 from resilience_chaos import run as running
 from resilience_chaos import session as sessions
 from resilience_chaos.faults import Site
+from resilience_chaos.probes import _stands
+from resilience_chaos.record import Record, Sight
 from resilience_chaos.run import run_one
 from resilience_chaos.session import Session
 from resilience_chaos.shop import LOCATION, Goods
 from resilience_chaos.table import load_table
-from resilience_contracts import default_policy
+from resilience_chaos.watch import Watch
+from resilience_contracts import Level, default_policy
 
 
 def test_whatever_ends_the_toolkit_what_is_broken_is_mended(
@@ -36,6 +39,27 @@ def test_whatever_ends_the_toolkit_what_is_broken_is_mended(
 
     assert mended == ["it"]
     assert under_way.ended
+
+
+@pytest.mark.parametrize(
+    ("level", "stale", "faulted", "stands"),
+    [
+        (Level.DEGRADED, False, "s3", True),
+        (Level.DEGRADED, True, "s3", False),
+        (Level.OPTIMAL, False, "s3", False),
+        (Level.OPTIMAL, True, "kafka:inventory-api", True),
+        (Level.DEGRADED, False, "kafka:inventory-api", False),
+    ],
+)
+def test_a_consumer_follows_the_level_and_one_that_is_cut_from_kafka_says_that_it_does_not_know_it(
+    level: Level, stale: bool, faulted: str, stands: bool, tmp_path: Path
+) -> None:
+    seen = Record("it", frozenset({faulted}))
+    under_way = Session(Site(tmp_path, cast("Any", None)), default_policy())
+    under_way.watch = Watch({}, under_way.goods, seen)
+    seen.sights.append(Sight("inventory-api", under_way.watch.now_s, level, (1, 1), stale))
+
+    assert _stands(under_way, "inventory-api", {Level.DEGRADED}, stale=False) is stands
 
 
 @pytest.mark.parametrize(

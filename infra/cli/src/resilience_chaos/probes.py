@@ -163,8 +163,11 @@ def _asked(here: Session) -> list[str]:
 
 def _stands(here: Session, consumer: str, wanted: set[Level], *, stale: bool) -> bool:
     sight = here.record.last(consumer)
-    fresh = sight is not None and here.watch is not None and here.watch.now_s - sight.at_s < 1
-    return fresh and sight is not None and sight.level in wanted and sight.stale is stale
+    if sight is None or here.watch is None or here.watch.now_s - sight.at_s >= 1:
+        return False
+    if f"kafka:{consumer}" in here.record.faulted:
+        return sight.stale  # cut from Kafka it cannot know the level; it must know that
+    return sight.level in wanted and sight.stale is stale
 
 
 def _seen(here: Session) -> str:
