@@ -12,6 +12,7 @@ from sqlalchemy import text
 from inventory_api.adapters.sql.database import Database, Limits
 from inventory_api.adapters.sql.store import SqlStore
 from inventory_api.adapters.sql.tidying import Tidying
+from inventory_api.adapters.sql.writes import CALM, MANY
 from inventory_api.application.adjusting import adjust
 from inventory_api.application.answering import answer
 from inventory_api.application.errors import BusyError, UnavailableError
@@ -25,6 +26,7 @@ from inventory_api.domain.errors import (
 )
 from inventory_api.domain.reservation import ReservationState, Settlement
 from inventory_api.domain.stock import Line
+from resilience_guards import State
 from resilience_runtime import SystemClock
 from tests.fixtures.services import new_database
 from tests.inventory_api.databases import migrate, opened
@@ -184,6 +186,49 @@ async def test_migrations_go_down_and_up_again(postgres_url: str) -> None:
             for revision in ("0001", "head", "0002", "head"):
                 migrate(url, revision)
             await place_with(SqlStore(database), 3)
+
+
+async def write(database: Database, *, refused: bool) -> None:
+    async with database.writing() as session:
+        await session.execute(text(f"SET TRANSACTION READ {'ONLY' if refused else 'WRITE'}"))
+        await session.execute(text("UPDATE skus SET name = name WHERE false"))
+
+
+async def test_a_server_that_takes_no_writes_is_told_from_one_that_does_however_well_it_reads(
+    database: Database,
+) -> None:
+    for _ in range(MANY):
+        await database.check()
+        await database.check()
+        with pytest.raises(UnavailableError):
+            await write(database, refused=True)
+    assert database.breaker.state is State.CLOSED
+    assert database.writes.refused
+    database.breaker.move(State.OPEN)
+    assert database.writes.refused
+    database.breaker.reset()
+
+    for _ in range(CALM):
+        await write(database, refused=False)
+
+    assert not database.writes.refused
+
+
+async def test_a_server_that_does_not_read_either_is_away_and_nothing_is_said_of_its_writes(
+    database: Database,
+) -> None:
+    for _ in range(MANY):
+        await database.check()
+        await database.check()
+        with pytest.raises(UnavailableError):
+            await write(database, refused=True)
+    assert database.writes.refused
+
+    with pytest.raises(UnavailableError):
+        async with database.reading():
+            raise ConnectionResetError
+
+    assert not database.writes.refused
 
 
 async def test_a_row_in_demand_is_waited_for_and_speaks_against_nobody(migrated_url: str) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from degradation_engine.domain.score import dependency_score, health_of, traffic
 from inventory_api.adapters.backlog import BacklogWatch
-from inventory_api.adapters.breakers import BEHIND_RATE, BreakerReports, Identity, build_breakers
+from inventory_api.adapters.breakers import HALF_WELL_RATE, BreakerReports, Identity, build_breakers
 from inventory_api.adapters.memory import MemoryStore
 from inventory_api.application.answering import Request
 from inventory_api.application.commands import Backlog, Commands
@@ -94,7 +94,7 @@ def test_postgresql_is_half_well_while_commands_wait_too_long(behind: bool, rate
     clock = ManualClock()
     breakers = build_breakers(policy, {}, Random(1))
     identity = Identity("default", "one", "boot", "/tests")
-    reports = BreakerReports(breakers, policy, identity, clock, sent.append, behind=lambda: behind)
+    reports = BreakerReports(breakers, policy, identity, clock, sent.append, half_well=lambda: behind)
 
     for name in ("postgresql", "redis"):
         reports.report(name)
@@ -108,7 +108,7 @@ def test_postgresql_is_half_well_while_commands_wait_too_long(behind: bool, rate
 
 def test_half_well_is_not_optimal_and_not_down() -> None:
     policy = default_policy()
-    report = BreakerReport(state=BreakerState.CLOSED, failure_rate=BEHIND_RATE, interval_s=5)
+    report = BreakerReport(state=BreakerState.CLOSED, failure_rate=HALF_WELL_RATE, interval_s=5)
 
     believed = traffic(report)
 

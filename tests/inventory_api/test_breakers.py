@@ -38,7 +38,7 @@ class Bench:
         self.breakers = build_breakers(POLICY, {}, Random(1), self.clock.monotonic)
         identity = Identity("default", "one", "boot", "/tests")
         self.reports = BreakerReports(
-            self.breakers, POLICY, identity, self.clock, self.sent.append, behind=lambda: False
+            self.breakers, POLICY, identity, self.clock, self.sent.append, half_well=lambda: False
         )
 
     @property

@@ -23,7 +23,7 @@ POLL_S = 0.25
 RETURN_S = 0.2
 FELT_RATE = 0.1
 """A share of failed calls that costs the dependency points."""
-BEHIND_RATE = 0.5
+HALF_WELL_RATE = 0.5
 """Enough to keep the overall score under the boundary of OPTIMAL; not enough for DOWN."""
 
 Judge = Callable[[Exception], bool]
@@ -89,8 +89,8 @@ class Identity:
 class BreakerReports:
     """Tells the engine of each breaker: at once when its state changes, and in every interval.
 
-    While `behind` says that commands wait for too long, PostgreSQL counts as half well at most: it is back, but
-    what was accepted for it is not in it yet, and the level must not be the best one before it is.
+    While `half_well` says so, PostgreSQL counts as half well at most. It is back, but what was accepted for it is not in
+    it yet; or it answers what is read and takes no write. The level must not be the best one then.
     """
 
     def __init__(
@@ -101,14 +101,14 @@ class BreakerReports:
         clock: Clock,
         offer: Callable[[Encoded], None],
         *,
-        behind: Callable[[], bool],
+        half_well: Callable[[], bool],
     ) -> None:
         self._breakers = breakers
         self._policy = policy
         self._identity = identity
         self._clock = clock
         self._offer = offer
-        self._behind = behind
+        self._half_well = half_well
         self._sequence = count()
         self._due_s = dict.fromkeys(breakers, float("-inf"))
         self.changes: Counter[tuple[str, str]] = Counter()
@@ -162,8 +162,8 @@ class BreakerReports:
         )
 
     def _failure_rate(self, name: str, seen: float | None) -> float | None:
-        if name == DEPENDENCY and self._behind():
-            return max(seen or 0.0, BEHIND_RATE)
+        if name == DEPENDENCY and self._half_well():
+            return max(seen or 0.0, HALF_WELL_RATE)
         return seen
 
 

@@ -19,6 +19,7 @@ from resilience_guards import CallNotPermitted, CircuitBreaker
 from .session import Session, watched
 from .slots import Slots
 from .url import engine_on
+from .writes import Writes
 
 DEPENDENCY = "postgresql"
 SCHEMA_RETRY_S = 1.0
@@ -97,7 +98,11 @@ def _sqlstate(error: Exception) -> str | None:
 
 
 class Database:
-    """The one way to PostgreSQL."""
+    """The one way to PostgreSQL.
+
+    Attributes:
+        writes: whether the server takes them.
+    """
 
     def __init__(self, engine: AsyncEngine, breaker: CircuitBreaker, limits: Limits) -> None:
         self.breaker = breaker
@@ -106,6 +111,7 @@ class Database:
         self._writers = Slots(limits.writers)
         self._readers = Slots(limits.readers)
         self._failed_s = self._answered_s = float("-inf")
+        self.writes = Writes()
 
     @asynccontextmanager
     async def writing(self, *, single: bool = False, first: bool = False) -> AsyncIterator[Session]:
@@ -120,7 +126,7 @@ class Database:
             BusyError: no slot in time, or a row is in too much demand.
         """
         connected = self._connected(single=single)
-        async with self._slot(self._writers, first=first), self._guarded(waits=True), connected as session:
+        async with self._slot(self._writers, first=first), self._guarded(write=True), connected as session:
             yield session
 
     @asynccontextmanager
@@ -156,8 +162,8 @@ class Database:
             slots.release()
 
     @asynccontextmanager
-    async def _guarded(self, *, waits: bool = False) -> AsyncIterator[None]:
-        """Count a transaction; a slow one that waits for rows says nothing: others had them, the server is well."""
+    async def _guarded(self, *, write: bool = False) -> AsyncIterator[None]:
+        """Count a transaction; a slow write says nothing: it waits for rows that others have, the server is well."""
         began_s = asyncio.get_running_loop().time()
         try:
             permit = self.breaker.acquire()
@@ -169,6 +175,10 @@ class Database:
             self.breaker.released(permit)
             raise
         except Exception as error:
+            if write:
+                self.writes.note(failed=against(error))
+            elif against(error):
+                self.writes.forget()  # it does not read either: that is the breaker's to tell
             if against(error):
                 self.breaker.failed(permit)
                 self._failed_s = asyncio.get_running_loop().time()
@@ -179,8 +189,10 @@ class Database:
             raise
         else:
             now_s = asyncio.get_running_loop().time()
-            slow = waits and now_s - began_s >= self.breaker.settings.slow_call_s
+            slow = write and now_s - began_s >= self.breaker.settings.slow_call_s
             self._answered_s = now_s
+            if write:
+                self.writes.note(failed=False)
             (self.breaker.released if slow else self.breaker.succeeded)(permit)
 
     @asynccontextmanager
