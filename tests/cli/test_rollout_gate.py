@@ -55,7 +55,10 @@ def test_nothing_that_stays_as_it_was_stops_a_roll_out() -> None:
     [
         (reading(Level.DEGRADED), "the level is DEGRADED and was OPTIMAL"),
         (reading(stale=True), "the level OPTIMAL is stale: nobody judges any more"),
-        (reading(total=1000, failed=20), "20 of 1000 requests failed: 20 times what the error budget allows"),
+        (
+            reading(total=1000, failed=20),
+            "20 of 1000 requests at http://api/metrics failed: 20 times what the error budget allows",
+        ),
         (reading(oversold=1), "the audit oversold finds 1 contradictions and found 0"),
     ],
 )
@@ -73,6 +76,26 @@ def test_little_is_no_trend(seen: Reading) -> None:
     assert Gate(reading()).worse(seen) is None
 
 
+def test_a_new_replica_that_fails_is_not_hidden_by_old_ones_that_take_most_requests() -> None:
+    gate = Gate(Reading(Level.OPTIMAL, requests={"old": Requests(500, 0), "new": Requests()}))
+
+    told = gate.worse(Reading(Level.OPTIMAL, requests={"old": Requests(10_500, 0), "new": Requests(50, 5)}))
+
+    assert told is not None
+    assert told.startswith("5 of 50 requests at new failed: 100 times")
+
+
+def test_a_little_at_each_replica_is_a_trend_of_all() -> None:
+    before, after = (
+        {name: Requests(total, failed) for name in "abc"} for total, failed in ((10, 0), (30, 4))
+    )
+
+    told = Gate(Reading(Level.OPTIMAL, requests=before)).worse(Reading(Level.OPTIMAL, requests=after))
+
+    assert told is not None
+    assert told.startswith("12 of 60 requests failed: 200 times")
+
+
 def test_a_better_level_is_no_reason_and_a_worse_one_than_that_neither() -> None:
     gate = Gate(reading(Level.LIMITED))
 
@@ -85,7 +108,7 @@ def test_a_replica_that_is_replaced_counts_anew() -> None:
 
     assert gate.worse(reading(total=1100, failed=3)) is None
     assert gate.worse(reading(total=10, failed=0)) is None
-    assert (gate.total, gate.failed) == (110, 0)
+    assert gate.requests == Requests(110, 0)
     assert gate.worse(reading(total=40, failed=20)) is not None
 
 
@@ -204,7 +227,7 @@ def test_a_quiet_roll_out_may_go_on(shop: Shop, tmp_path: Path) -> None:
     ("later", "reason"),
     [
         ({"rank": 2}, "the level is LIMITED and was OPTIMAL"),
-        ({"requests": 200, "failed": 50}, "50 of 100 requests failed"),
+        ({"requests": 200, "failed": 50}, "50 of 100 requests at http://"),
         ({"oversold": 2}, "the audit 1_stock finds 2 contradictions"),
     ],
 )

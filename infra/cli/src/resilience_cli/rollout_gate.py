@@ -19,10 +19,21 @@ COUNTED_FOR_EVER = "11_no_deadlocks"
 
 @dataclass(frozen=True, slots=True)
 class Requests:
-    """Requests since a replica began; `failed` were answered with 5xx."""
+    """Requests of some time; `failed` were answered with 5xx."""
 
     total: float = 0.0
     failed: float = 0.0
+
+    @property
+    def burn(self) -> float:
+        """How many times as fast as the budget allows they failed."""
+        return self.failed / self.total / ERROR_BUDGET if self.total else 0.0
+
+    def __add__(self, other: Requests) -> Requests:
+        return Requests(self.total + other.total, self.failed + other.failed)
+
+    def __sub__(self, other: Requests) -> Requests:
+        return Requests(self.total - other.total, self.failed - other.failed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +43,7 @@ class Reading:
     level: Level | None = None
     stale: bool = False
     requests: Mapping[str, Requests] = field(default_factory=dict)
-    """By replica."""
+    """By replica, since it began."""
     violations: Mapping[str, float] = field(default_factory=dict)
     """What contradicts an invariant, by audit."""
     silent: frozenset[str] = frozenset()
@@ -61,13 +72,13 @@ class Gate:
         self._before = dict(first.requests)
         self._violations = dict(first.violations)
         self._silences: dict[str, int] = {}
-        self.total = self.failed = 0.0
+        self._since: dict[str, Requests] = {}
         self.level = first.level
 
     @property
-    def burn(self) -> float:
-        """How many times as fast as the budget allows requests failed since the beginning."""
-        return self.failed / self.total / ERROR_BUDGET if self.total else 0.0
+    def requests(self) -> Requests:
+        """Those of all replicas since the beginning."""
+        return sum(self._since.values(), start=Requests())
 
     def worse(self, reading: Reading) -> str | None:
         """Take a reading; say in what the system is worse than at the beginning, if it is."""
@@ -79,8 +90,7 @@ class Gate:
             before = self._before.get(replica, Requests())
             if now.total < before.total:
                 before = Requests()  # it was restarted, and counts anew
-            self.total += now.total - before.total
-            self.failed += now.failed - before.failed
+            self._since[replica] = self._since.get(replica, Requests()) + (now - before)
             self._before[replica] = now
 
     def _silence(self, reading: Reading) -> str | None:
@@ -99,12 +109,15 @@ class Gate:
         return None
 
     def _budget(self) -> str | None:
-        if self.failed < FEWEST_FAILED or self.burn <= MOST_BURN:
-            return None
-        return (
-            f"{self.failed:.0f} of {self.total:.0f} requests failed: "
-            f"{self.burn:.0f} times what the error budget allows, more than {MOST_BURN:g}"
-        )
+        """A new replica that fails is not hidden by the old ones that take most requests: each is judged, then all."""
+        of_each = {f" at {replica}": since for replica, since in sorted(self._since.items())}
+        for where, since in {**of_each, "": self.requests}.items():
+            if since.failed >= FEWEST_FAILED and since.burn > MOST_BURN:
+                return (
+                    f"{since.failed:.0f} of {since.total:.0f} requests{where} failed: "
+                    f"{since.burn:.0f} times what the error budget allows, more than {MOST_BURN:g}"
+                )
+        return None
 
     def _audits(self, reading: Reading) -> str | None:
         for audit, number in sorted(reading.violations.items()):

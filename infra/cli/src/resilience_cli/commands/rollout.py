@@ -87,9 +87,9 @@ def _document(judge: Gate, reason: str | None, took: timedelta) -> dict[str, obj
         "reason": reason,
         "watched_s": round(took.total_seconds(), 1),
         "level": judge.level.name if judge.level is not None else None,
-        "requests": judge.total,
-        "failed": judge.failed,
-        "burn": round(judge.burn, 2),
+        "requests": judge.requests.total,
+        "failed": judge.requests.failed,
+        "burn": round(judge.requests.burn, 2),
     }
 
 
@@ -102,7 +102,7 @@ def _say_unfit(obstacle: str) -> None:
 
 
 def _say(judge: Gate, reason: str | None, took: timedelta) -> None:
-    seen = f"{judge.total:.0f} requests, {judge.failed:.0f} failed"
+    seen = f"{judge.requests.total:.0f} requests, {judge.requests.failed:.0f} failed"
     if reason:
         out.print(f"[bold red]STOP[/]  after {spoken(took)}: {reason} ({seen})", soft_wrap=True)
     else:
