@@ -7,6 +7,7 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -14,6 +15,7 @@ import pytest
 
 from resilience_cli.backup import LOCK, _set_aside, back_up, restore, sums_of
 from resilience_cli.backup_key import BackupKey
+from resilience_cli.database import dump
 from resilience_cli.errors import StackError
 from resilience_cli.stack import run_apart
 from resilience_cli.stack.certificates import AUTHORITY, VALID, write_certificates
@@ -191,6 +193,10 @@ def test_what_is_no_key_is_refused(tmp_path: Path) -> None:
             BackupKey.load(file)
 
 
+def read_all(pipe: IO[bytes]) -> None:
+    pipe.read()
+
+
 def by_tls(url: str, port: int, authority: Path) -> str:
     parts = urlsplit(url)
     place = parts.netloc.rpartition(":")[0] + f":{port}"
@@ -233,6 +239,22 @@ async def test_a_server_that_is_not_trusted_gets_no_password_and_leaves_no_file(
             await back_up(by_tls(stock_url, port, tmp_path / "ours" / AUTHORITY), tmp_path / "backups" / "x")
 
     assert not list((tmp_path / "backups").iterdir())
+
+
+async def test_what_is_smuggled_in_before_tls_is_not_taken_for_the_servers_word(
+    stock_url: str, tmp_path: Path
+) -> None:
+    write_certificates(tmp_path)
+    fields = b"SFATAL\0VFATAL\0C28000\0Msmuggled\0\0"
+    error = b"E" + (len(fields) + 4).to_bytes(4, "big") + fields
+    upstream = urlsplit(stock_url).port or 5432
+
+    async with speaking_tls(upstream, tmp_path / VALID, asked_first=True, smuggled=error) as port:
+        with pytest.raises(StackError, match="pg_dump failed") as caught:
+            await dump(by_tls(stock_url, port, tmp_path / AUTHORITY), read_all)
+
+    assert "smuggled" not in str(caught.value)
+    assert "while processing the request" in str(caught.value)
 
 
 async def test_a_server_without_tls_is_refused_where_tls_is_asked_for(tmp_path: Path) -> None:

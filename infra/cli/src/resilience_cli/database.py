@@ -203,7 +203,10 @@ class _Bridge:
 
     async def _secure(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(TLS_REQUEST)
-        answer = await reader.readexactly(1)
+        answer = await reader.read(2)
+        if len(answer) != 1:
+            # Whatever is behind the answer came in the clear, from anybody, and would be taken for what TLS protects.
+            raise ConnectionError("the server hung up, or said more than one byte before TLS")
         if answer == b"S":
             await writer.start_tls(self._context, server_hostname=self._host)
         elif self._must:
