@@ -5,6 +5,7 @@ import json
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -16,15 +17,17 @@ from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
 from standardwebhooks import Webhook
 
-from flag_service.domain.notices import Bulletin, Endings
+from flag_service.domain.notices import Bulletin, Endings, of_level, remains
 from flag_service.domain.subscription import Subscription, Topical
 from resilience_contracts import AuditRecorded, Level, LevelChanged, Topic, decode, tombstone
 from resilience_contracts.audit import log_faults
-from resilience_delivery import News, Progress
+from resilience_contracts.events import VersionPart
+from resilience_delivery import Message, News, Progress
 from resilience_delivery.courier import Courier
 from resilience_delivery.sender import AddressGuard, WebhookSender
 from resilience_delivery.signing_key import SigningKey
 from resilience_delivery.subscriptions import Subscriptions
+from resilience_delivery.webhook import Delivery
 from resilience_runtime import ManualClock, MemoryBus, PublishError
 from resilience_runtime.pulse import Pulse
 from tests.contracts.states import level_changed, level_state
@@ -132,6 +135,33 @@ async def test_the_end_of_a_hold_by_time_is_told_with_that_time(replica: Replica
     await until(lambda: types(receiver.requests) == [HOLD, ENDED])
 
     assert receiver.requests[1].event["time"] == hold["expires_at"]
+
+
+async def test_a_subscriber_of_a_store_is_told_of_the_region_that_it_follows(
+    replica: Replica, bus: MemoryBus, receiver: Receiver
+) -> None:
+    region, store, now = "eu-north", "eu-north.s1", datetime.now(UTC)
+    in_region, in_store = (level_changed().model_copy(update={"scope": scope}) for scope in (region, store))
+    made = await subscribe(replica, receiver, scope=store)
+    await tell(bus, level_changed())
+    await tell(bus, level_state(Level.OPTIMAL, at=now, scope=region))
+    await tell(bus, in_region)
+    await until(lambda: len(receiver.requests) == 1)
+    await replica.put(HELD, scope=region, state="DISABLED")
+    await until(lambda: len(receiver.requests) == 2)
+
+    await tell(bus, level_state(Level.OPTIMAL, at=now, scope=store))
+    await tell(bus, in_store)
+    await until(lambda: len(receiver.requests) == 3)
+    await until_told(replica, made["id"])
+    assert [request.event["subject"] for request in receiver.requests] == [
+        region,
+        f"{region}/{HELD}",
+        store,
+    ]
+
+    await replica.client.delete(f"/v1/holds/{region}/{HELD}", headers=KEY)
+    await until(lambda: types(receiver.requests)[3:] == [ENDED])
 
 
 async def test_only_what_was_asked_for_is_sent(replica: Replica, bus: MemoryBus, receiver: Receiver) -> None:
@@ -395,6 +425,38 @@ async def delivering(
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def test_a_replica_that_lags_tells_nobody_of_an_older_level_again() -> None:
+    older, newer = (
+        level_changed(),
+        level_changed().model_copy(update={"version": VersionPart(epoch=1, counter=99)}),
+    )
+    newest = level_changed().model_copy(update={"version": VersionPart(epoch=2, counter=1)})
+    told = of_level(newer)
+    subscription = Subscription(
+        id="1",
+        url="https://shop.example",
+        created_at=datetime.now(UTC),
+        created_by="olivia",
+        key_id="k",
+        about=frozenset(Topical),
+        scope=None,
+    )
+
+    def offered(change: LevelChanged, known: Message) -> list[Message]:
+        bulletin = Bulletin(lambda: change, lambda: ([change], []), Endings())
+        return bulletin.news(subscription, Progress(deliveries={known.subject: Delivery(known, 1)}))
+
+    for known in (told, remains(told)):
+        assert known is not None
+        assert known.id == told.id
+        assert offered(older, known) == []
+        assert offered(newer, known) == [told]
+        assert offered(newest, known) == [of_level(newest)]
+    assert offered(older, replace(told, body="")) == [of_level(older)], (
+        "what an earlier release kept says nothing"
+    )
 
 
 async def test_an_outage_of_three_days_is_survived_and_every_attempt_sends_the_same_bytes(

@@ -140,7 +140,10 @@ def assemble(settings: Settings, policy: Policy, outside: Outside) -> Service:
         return keeps(board.picture(message.scope, clock.now()), message)
 
     bulletin = Bulletin(
-        lambda: (board.revision, history.revision), lambda: _state(board, history, clock), endings
+        lambda: (board.revision, history.revision),
+        lambda: _state(board, history, clock),
+        endings,
+        board.told_as,
     )
 
     async def news(subscription: Subscription, progress: Progress) -> News:

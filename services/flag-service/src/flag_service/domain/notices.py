@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import datetime
 
-from resilience_contracts import HoldSet, LevelChanged, format_time
+from resilience_contracts import HoldSet, LevelChanged, Version, format_time
 from resilience_delivery.message import Message
 from resilience_delivery.webhook import Progress
 
@@ -63,19 +63,39 @@ def of_end(told: Message, endings: Endings) -> Message | None:
     return _message(hold, HOLD_ENDED, f"{hold.event_id}/ended", endings.at(hold))
 
 
-def news(known: Iterable[Message], current: Iterable[Message], endings: Endings) -> list[Message]:
-    """Return the newest message of every subject: what is now, and the ends of holds told of that are no more."""
-    messages = {message.subject: message for message in current}
-    gone = (told for told in known if told.about == Topical.HOLD and told.subject not in messages)
-    ends = (of_end(told, endings) for told in gone)
-    return [*(end for end in ends if end), *messages.values()]
+def news(
+    known: Iterable[Message], current: Iterable[Message], wanted: Callable[[Message], bool], endings: Endings
+) -> list[Message]:
+    """Return the newest message of every subject: what is now, and the ends of holds told of that are no more.
+
+    A level that is older than what was told is none: another replica, or the mirror of a region, may lag.
+    """
+    told, now = ({message.subject: message for message in each} for each in (known, current))
+    gone = (one for subject, one in told.items() if one.about == Topical.HOLD and subject not in now)
+    ends = (of_end(one, endings) for one in gone)
+    fresh = (one for one in now.values() if wanted(one) and not _is_older(one, told.get(one.subject)))
+    return [*(end for end in ends if end), *fresh]
 
 
 def remains(told: Message) -> Message | None:
-    """Keep of a level that was told its id, of a hold all that its end will be told by, of an end nothing."""
+    """Keep of a level that was told its id and version, of a hold all that its end will be told by, of an end nothing."""
     if told.about == Topical.LEVEL:
-        return replace(told, body="")
+        return replace(told, body=str(_version(told)))
     return told if told.type == HoldSet.type else None
+
+
+def _is_older(message: Message, told: Message | None) -> bool:
+    if told is None or told.about != Topical.LEVEL or told.id == message.id:
+        return False
+    return _version(message) < _version(told)
+
+
+def _version(message: Message) -> Version:
+    """Return the version of a level, or of what remains of it; of what an earlier release kept, the lowest."""
+    if message.body.startswith("{"):
+        return LevelChanged.model_validate(json.loads(message.body)["data"]).version.ordered()
+    epoch, _, counter = message.body.partition(".")
+    return Version(int(epoch), int(counter)) if counter else Version(0, 0)
 
 
 class Bulletin:
@@ -86,8 +106,10 @@ class Bulletin:
         revision: Callable[[], object],
         state: Callable[[], tuple[list[LevelChanged], list[HoldSet]]],
         endings: Endings,
+        told_as: Callable[[str], str] = str,
     ) -> None:
         self._revision = revision
+        self._told_as = told_as
         self._state = state
         self._endings = endings
         self._made_for: object = None
@@ -96,7 +118,9 @@ class Bulletin:
     def news(self, subscription: Subscription, progress: Progress) -> list[Message]:
         """Return the newest message of every subject that a subscriber wants to hear of."""
         known = (delivery.message for delivery in progress.deliveries.values())
-        return news(known, filter(subscription.wants, self.current()), self._endings)
+        return news(
+            known, self.current(), lambda each: subscription.wants(each, self._told_as), self._endings
+        )
 
     def current(self) -> list[Message]:
         """Return a message for the level of each scope and for each hold in force."""

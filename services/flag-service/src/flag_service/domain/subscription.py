@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -21,12 +22,13 @@ class Subscription(webhook.Subscription):
     """Who wants to be told of what.
 
     Attributes:
-        scope: only this scope, or every one.
+        scope: only this scope, or the one that it follows; or every one.
     """
 
     about: frozenset[Topical]
     scope: str | None
 
-    def wants(self, message: Message) -> bool:
-        """Say whether a message is for this subscriber."""
-        return message.about in self.about and self.scope in {None, message.scope}
+    def wants(self, message: Message, told_as: Callable[[str], str]) -> bool:
+        """Say whether a message is for this subscriber; `told_as` gives the scope whose events those of a scope are."""
+        here = self.scope is None or message.scope in {self.scope, told_as(self.scope)}
+        return here and message.about in self.about
