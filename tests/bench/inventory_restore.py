@@ -13,7 +13,8 @@ from pathlib import Path
 
 import asyncpg
 
-from resilience_cli.backup import back_up, restore
+from resilience_cli.backup import back_up
+from resilience_cli.restore import restore
 from resilience_cli.stack import PostgreSQL, await_ready, free_ports, halt, run_apart, start
 from tests.fixtures.place import private_place
 from tests.inventory_api.databases import migrate

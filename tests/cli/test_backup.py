@@ -13,10 +13,11 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 
-from resilience_cli.backup import LOCK, _set_aside, back_up, restore, sums_of
+from resilience_cli.backup import LOCK, back_up, sums_of
 from resilience_cli.backup_key import BackupKey
 from resilience_cli.database import dump
 from resilience_cli.errors import StackError
+from resilience_cli.restore import _set_aside, restore
 from resilience_cli.stack import run_apart
 from resilience_cli.stack.certificates import AUTHORITY, VALID, write_certificates
 from tests.cli.command import RESILIENCE, until
@@ -323,7 +324,7 @@ def test_a_schedule_survives_a_database_that_is_away_and_says_so(tmp_path: Path)
 async def test_a_database_that_could_not_be_set_aside_is_open_again(
     stock_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("resilience_cli.backup._CUT", "SELECT $1::text")  # somebody stays connected
+    monkeypatch.setattr("resilience_cli.restore._CUT", "SELECT $1::text")  # somebody stays connected
     somebody = await asyncpg.connect(stock_url)
     maintenance = await asyncpg.connect(f"{stock_url.rpartition('/')[0]}/postgres")
     try:

@@ -15,8 +15,9 @@ import pytest
 
 from degradation_engine.adapters.shelf import partition_of
 from inventory_api.adapters.sql.audits import AUDITS
-from resilience_cli.backup import back_up, restore
+from resilience_cli.backup import back_up
 from resilience_cli.errors import StackError
+from resilience_cli.restore import restore
 from resilience_cli.stack import run_apart
 from resilience_contracts import BackInStock, Event, LedgerRecorded, LowStock, StockState, Topic, decode
 from resilience_runtime import Message, ReplicaReader

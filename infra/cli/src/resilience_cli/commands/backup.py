@@ -13,13 +13,13 @@ import typer
 from rich.markup import escape
 
 from resilience_cli.backup import Proof, back_up
-from resilience_cli.backup import restore as put_back
 from resilience_cli.backup_folder import Kept, backups_in, damaged, name_at
 from resilience_cli.backup_key import BackupKey
 from resilience_cli.backup_schedule import Schedule, keep_backing_up
 from resilience_cli.console import Exit, complain, out
 from resilience_cli.durations import parse_duration, spoken
 from resilience_cli.errors import StackError
+from resilience_cli.restore import restore as put_back
 from resilience_cli.stack import Place, PostgreSQL
 from resilience_cli.target import find_target, stack_root
 from resilience_cli.until_told import run_until_told
