@@ -8,12 +8,16 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import httpx
 import pytest
 
 from resilience_cli.backup import Proof
-from resilience_cli.backup_folder import backups_in, name_at, thin_out
+from resilience_cli.backup_folder import backups_in, name_at, newest, thin_out
+from resilience_cli.backup_metrics import NEWEST, newest_at_s, serve_age
 from resilience_cli.backup_schedule import AGAIN_AFTER, Schedule, keep_backing_up
 from resilience_cli.errors import StackError
+from resilience_cli.main import run
+from resilience_cli.stack import free_ports
 
 BEGAN = datetime(2026, 11, 27, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -140,7 +144,7 @@ def test_only_proved_backups_are_counted_and_removed(tmp_path: Path) -> None:
     foreign = tmp_path / "stock-of-1999.dump"
     foreign.write_bytes(b"not ours")
 
-    gone = thin_out(tmp_path, hourly=2, daily=1)
+    gone = thin_out(tmp_path, hourly=2, daily=1, now=BEGAN)
 
     assert times_of(gone) == {"20261127T100000", "20261127T090000", "20261127T080000"}
     assert unproved.exists()
@@ -149,3 +153,69 @@ def test_only_proved_backups_are_counted_and_removed(tmp_path: Path) -> None:
         "stock-20261127T110000.dump.sha256",
         "stock-20261127T120000.dump.sha256",
     ]
+
+
+def test_a_backup_from_the_future_is_neither_the_newest_nor_takes_the_place_of_one_that_is(
+    tmp_path: Path,
+) -> None:
+    for hours in (-30, -29, 0, 1):
+        proved(tmp_path, BEGAN - hours * HOUR)
+
+    found = newest(backups_in(tmp_path), BEGAN)
+    gone = thin_out(tmp_path, hourly=2, daily=1, now=BEGAN)
+
+    assert found is not None
+    assert found.made_at == BEGAN
+    assert gone == []
+
+
+def test_the_age_of_the_newest_backup_that_counts_is_told(tmp_path: Path) -> None:
+    assert newest_at_s(tmp_path / "none", BEGAN) == 0
+    assert newest_at_s(tmp_path, BEGAN) == 0
+
+    proved(tmp_path, BEGAN - 3 * HOUR)
+    proved(tmp_path, BEGAN + HOUR)
+    (tmp_path / name_at(BEGAN, encrypted=True)).write_bytes(b"half of it")
+
+    assert newest_at_s(tmp_path, BEGAN) == (BEGAN - 3 * HOUR).timestamp()
+
+
+def test_prometheus_is_told_and_a_taken_port_is_one_line(tmp_path: Path) -> None:
+    at = proved(tmp_path, BEGAN)
+    (port,) = free_ports(1)
+
+    serve_age("127.0.0.1", port, tmp_path, lambda: BEGAN)
+
+    told = httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False).text
+    assert f"{NEWEST.name} {BEGAN.timestamp()}" in told.replace("1.7957808e+09", "1795780800.0")
+    at.unlink()
+    assert f"{NEWEST.name} 0.0" in httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False).text
+    with pytest.raises(StackError, match="cannot be listened at"):
+        serve_age("127.0.0.1", port, tmp_path, lambda: BEGAN)
+
+
+@pytest.mark.parametrize("ahead", [False, True])
+def test_a_backup_from_the_future_hides_from_nobody_that_there_is_none(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], ahead: bool
+) -> None:
+    now = datetime.now(UTC)
+    proved(tmp_path, now + HOUR if ahead else now)
+
+    code = run(["backups", str(tmp_path), "--max-age", "2h"])
+
+    told = capsys.readouterr()
+    assert code == (1 if ahead else 0)
+    assert ("There is no proved backup" in told.out) is ahead
+    assert len([line for line in told.err.splitlines() if "time to come" in line]) == (1 if ahead else 0)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--metrics", "127.0.0.1:9104"),
+        ("--schedule", "1h", "--metrics", "9104"),
+        ("--schedule", "1h", "--metrics", "x:0"),
+    ],
+)
+def test_an_address_for_metrics_that_is_none_is_wrong_usage(tmp_path: Path, words: tuple[str, ...]) -> None:
+    assert run(["backup", str(tmp_path), *words]) == 2

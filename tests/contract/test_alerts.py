@@ -14,12 +14,13 @@ import degradation_engine.metrics
 import flag_service.metrics
 import health_monitor.meters
 import inventory_api.metrics
+import resilience_cli.backup_metrics
 from resilience_runtime import Kind, Metric
 from tests.fixtures.prometheus import RULES, program
 
 RUNBOOKS = Path("docs/runbooks")
 CHAPTERS = ["Means", "Check", "Act", "Verify"]
-OWN = re.compile(r"\b(?:inventory|flag|health_monitor|degradation_engine)_[a-z0-9_]+")
+OWN = re.compile(r"\b(?:inventory|flag|health_monitor|degradation_engine|resilience)_[a-z0-9_]+")
 
 
 def rules(file: str) -> list[dict[str, Any]]:
@@ -32,6 +33,7 @@ def declared() -> list[Metric]:
         flag_service.metrics,
         health_monitor.meters,
         inventory_api.metrics,
+        resilience_cli.backup_metrics,
     )
     return [value for service in services for value in vars(service).values() if isinstance(value, Metric)]
 

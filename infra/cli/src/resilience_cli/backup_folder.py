@@ -24,6 +24,10 @@ class Kept:
     size_bytes: int
     proved: bool
 
+    def counts(self, now: datetime) -> bool:
+        """Tell whether it is a backup to rely on: proved, and not from a time to come, when some clock was wrong."""
+        return self.proved and self.made_at <= now
+
     @property
     def encrypted(self) -> bool:
         """Whether a key is needed to open it."""
@@ -47,13 +51,18 @@ def backups_in(folder: Path) -> list[Kept]:
         raise StackError(f"{folder} cannot be read ({error.strerror})", "name a folder of backups") from error
 
 
-def thin_out(folder: Path, hourly: int, daily: int) -> list[Path]:
-    """Remove the proved backups that need not stay; return them. What is not proved is left for a person.
+def newest(backups: list[Kept], now: datetime) -> Kept | None:
+    """Return the newest one to rely on."""
+    return next((each for each in backups if each.counts(now)), None)
+
+
+def thin_out(folder: Path, hourly: int, daily: int, now: datetime) -> list[Path]:
+    """Remove the backups that need not stay; return them. What does not count is left for a person.
 
     Raises:
         StackError: a file cannot be removed.
     """
-    proved = [each for each in backups_in(folder) if each.proved]
+    proved = [each for each in backups_in(folder) if each.counts(now)]
     staying = kept((each.made_at for each in proved), hourly, daily)
     going = [each.file for each in proved if each.made_at not in staying]
     try:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from .backup import Proof
-from .backup_folder import backups_in, name_at, thin_out
+from .backup_folder import backups_in, name_at, newest, thin_out
 from .errors import StackError
 
 AGAIN_AFTER = timedelta(minutes=1)
@@ -67,7 +67,7 @@ async def _make_one(
     try:
         schedule.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         proof = await back_up(schedule.folder / name_at(now(), encrypted=schedule.encrypted))
-        teller.made(proof, thin_out(schedule.folder, schedule.hourly, schedule.daily))
+        teller.made(proof, thin_out(schedule.folder, schedule.hourly, schedule.daily, now()))
     except OSError as error:
         fault = StackError(f"{schedule.folder} cannot be made ({error.strerror})", "name another folder")
     except StackError as error:
@@ -82,9 +82,7 @@ async def _make_one(
 def _due_in(schedule: Schedule, now: datetime) -> timedelta:
     """Return how long the newest proved backup is good for yet."""
     try:
-        proved = [each.made_at for each in backups_in(schedule.folder) if each.proved]
+        found = newest(backups_in(schedule.folder), now)
     except StackError:
         return timedelta(0)
-    # A time to come is a clock that was wrong: it must not put backups off.
-    past = [at for at in proved if at <= now]
-    return max(past) + schedule.every - now if past else timedelta(0)
+    return found.made_at + schedule.every - now if found else timedelta(0)

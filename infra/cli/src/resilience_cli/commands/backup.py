@@ -13,14 +13,16 @@ import typer
 from rich.markup import escape
 
 from resilience_cli.backup import Proof, back_up
-from resilience_cli.backup_folder import Kept, backups_in, damaged, name_at
+from resilience_cli.backup_folder import Kept, backups_in, damaged, name_at, newest
 from resilience_cli.backup_key import BackupKey
+from resilience_cli.backup_metrics import serve_age
 from resilience_cli.backup_schedule import Schedule, keep_backing_up
 from resilience_cli.console import Exit, complain, out
 from resilience_cli.durations import parse_duration, spoken
 from resilience_cli.errors import StackError
 from resilience_cli.restore import restore as put_back
 from resilience_cli.stack import Place, PostgreSQL
+from resilience_cli.stack.ports import HIGHEST
 from resilience_cli.target import find_target, stack_root
 from resilience_cli.until_told import run_until_told
 
@@ -56,6 +58,13 @@ def backup(
     keep_daily: Annotated[
         int, typer.Option(min=0, help="With --schedule: of how many days the newest stays.")
     ] = 7,
+    metrics: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT",
+            help="With --schedule: tell Prometheus there how old the newest is, as 127.0.0.1:9104.",
+        ),
+    ] = None,
     key: KeyFile = None,
     as_json: AsJson = False,
 ) -> None:
@@ -64,10 +73,15 @@ def backup(
     Beside the file lies its SHA-256, as sha256sum reads it. DATABASE_URL names a database other than the stack's,
     by TLS if it says so.
     """
+    if metrics and not schedule:
+        raise typer.BadParameter("it is of use with --schedule alone", param_hint="--metrics")
+    place = _address(metrics) if metrics else None
     url, secret = _url(), BackupKey.load(key) if key else None
     if schedule:
         plan = Schedule(where or Path("backups"), schedule, keep_hourly, keep_daily, secret is not None)
         told = _Told(as_json=as_json)
+        if place:
+            serve_age(*place, plan.folder, lambda: datetime.now(UTC))
         run_until_told(keep_backing_up(plan, lambda file: back_up(url, file, secret), told))
         raise typer.Exit(Exit.FAILED if told.failing else Exit.OK)
     target = where or Path(name_at(datetime.now(UTC), encrypted=secret is not None))
@@ -98,20 +112,27 @@ def backups(
 ) -> None:
     """List the backups of a folder, newest first. A backup that was not proved does not count."""
     found, now = backups_in(folder), datetime.now(UTC)
-    newest = next((each for each in found if each.proved), None)
+    latest = newest(found, now)
+    ahead = sum(each.made_at > now for each in found)
+    if ahead:
+        complain(
+            f"{ahead} of them are from a time to come and do not count",
+            "set the clock; when it is right, take them away",
+        )
     bad = damaged(found) if check else []
-    late = max_age is not None and (newest is None or now - newest.made_at > max_age)
+    late = max_age is not None and (latest is None or now - latest.made_at > max_age)
     if as_json:
         print(json.dumps({"backups": [_row(each, now, bad) for each in found], "late": late}))
     else:
         for each in found:
             _show_row(each, now, bad)
-        out.print(_summary(newest, now, late=late))
+        out.print(_summary(latest, now, late=late))
     raise typer.Exit(Exit.FOUND if late or bad else Exit.OK)
 
 
 def restore(
     file: Annotated[Path, typer.Argument(help="A file that `resilience backup` wrote.")],
+    *,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     replay: Annotated[
         bool,
@@ -187,16 +208,16 @@ def _show_row(each: Kept, now: datetime, bad: list[Path]) -> None:
         if each.proved
         else "[yellow]not proved[/]"
     )
-    age = spoken(now - each.made_at)
+    age = f"{spoken(now - each.made_at)} old" if each.made_at <= now else "from a time to come"
     out.print(
-        f"  {escape(str(each.file))}  {age:>10} old  {each.size_bytes / MB:>8.1f} MB  {state}", soft_wrap=True
+        f"  {escape(str(each.file))}  {age:>14}  {each.size_bytes / MB:>8.1f} MB  {state}", soft_wrap=True
     )
 
 
-def _summary(newest: Kept | None, now: datetime, *, late: bool) -> str:
-    if newest is None:
+def _summary(latest: Kept | None, now: datetime, *, late: bool) -> str:
+    if latest is None:
         return "[red]There is no proved backup[/]"
-    told = f"The newest proved one is {spoken(now - newest.made_at)} old"
+    told = f"The newest proved one is {spoken(now - latest.made_at)} old"
     return f"[red]{told}: too old[/]" if late else told
 
 
@@ -218,6 +239,13 @@ def _url() -> str:
     if not place.secret("postgresql.password").exists():
         raise StackError("no database is known here", "start the stack, or set DATABASE_URL")
     return PostgreSQL(place, find_target().ports["postgresql"]).url
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdecimal() or not 0 < int(port) <= HIGHEST:
+        raise typer.BadParameter(f"{text} is not like 127.0.0.1:9104", param_hint="--metrics")
+    return host, int(port)
 
 
 def _checked(url: str) -> str:
