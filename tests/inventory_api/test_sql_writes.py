@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import pytest
 
-from inventory_api.adapters.sql.writes import CALM, MANY, WATCHED, Writes
+from inventory_api.adapters.sql.writes import CALM, MANY, QUIET_S, WATCHED, Writes
 
 
 def told(pattern: str) -> Writes:
     writes = Writes()
     for one in pattern:
-        writes.note(failed=one == "x")
+        writes.note(0.0, failed=one == "x")
     return writes
 
 
@@ -30,7 +30,7 @@ def told(pattern: str) -> Writes:
 def test_many_failures_say_that_writes_are_refused_and_a_run_of_successes_that_they_no_longer_are(
     pattern: str, refused: bool
 ) -> None:
-    assert told(pattern).refused is refused
+    assert told(pattern).refused(0.0) is refused
 
 
 def test_what_was_forgotten_counts_no_more() -> None:
@@ -38,6 +38,15 @@ def test_what_was_forgotten_counts_no_more() -> None:
 
     writes.forget()
 
-    assert not writes.refused
-    writes.note(failed=True)
-    assert not writes.refused
+    assert not writes.refused(0.0)
+    writes.note(0.0, failed=True)
+    assert not writes.refused(0.0)
+
+
+def test_a_shop_where_nobody_writes_is_well_again_by_itself() -> None:
+    writes = told("x" * WATCHED)
+
+    assert writes.refused(QUIET_S - 1)
+    assert not writes.refused(QUIET_S)
+    writes.note(QUIET_S, failed=True)
+    assert not writes.refused(QUIET_S), "what was long ago is no part of what is new"

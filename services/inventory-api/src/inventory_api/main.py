@@ -110,7 +110,7 @@ async def inventory(settings: Settings, policy: Policy, tracing: Tracing) -> int
             identity,
             clock,
             kafka.offer,
-            half_well=lambda: (kafka.watch.age_s() or 0.0) > limit_s or outside.database.writes.refused,
+            half_well=lambda: (kafka.watch.age_s() or 0.0) > limit_s or outside.database.refuses_writes(),
         )
         startup = Startup(clock, settings.ready_after_s, lambda: schema.tried)
         startup.restored = kafka.feed.restored

@@ -98,11 +98,7 @@ def _sqlstate(error: Exception) -> str | None:
 
 
 class Database:
-    """The one way to PostgreSQL.
-
-    Attributes:
-        writes: whether the server takes them.
-    """
+    """The one way to PostgreSQL."""
 
     def __init__(self, engine: AsyncEngine, breaker: CircuitBreaker, limits: Limits) -> None:
         self.breaker = breaker
@@ -111,7 +107,7 @@ class Database:
         self._writers = Slots(limits.writers)
         self._readers = Slots(limits.readers)
         self._failed_s = self._answered_s = float("-inf")
-        self.writes = Writes()
+        self._writes = Writes()
 
     @asynccontextmanager
     async def writing(self, *, single: bool = False, first: bool = False) -> AsyncIterator[Session]:
@@ -134,6 +130,10 @@ class Database:
         """Read, each statement from a snapshot of its own, as READ COMMITTED has it; as `writing`, with other slots."""
         async with self._slot(self._readers), self._guarded(), self._connected(single=True) as session:
             yield session
+
+    def refuses_writes(self) -> bool:
+        """Say whether many of the newest writes failed while reads went well."""
+        return self._writes.refused(asyncio.get_running_loop().time())
 
     async def check(self) -> None:
         """Ask for nothing, as a reader."""
@@ -176,9 +176,9 @@ class Database:
             raise
         except Exception as error:
             if write:
-                self.writes.note(failed=against(error))
+                self._writes.note(asyncio.get_running_loop().time(), failed=against(error))
             elif against(error):
-                self.writes.forget()  # it does not read either: that is the breaker's to tell
+                self._writes.forget()  # it does not read either: that is the breaker's to tell
             if against(error):
                 self.breaker.failed(permit)
                 self._failed_s = asyncio.get_running_loop().time()
@@ -192,7 +192,7 @@ class Database:
             slow = write and now_s - began_s >= self.breaker.settings.slow_call_s
             self._answered_s = now_s
             if write:
-                self.writes.note(failed=False)
+                self._writes.note(now_s, failed=False)
             (self.breaker.released if slow else self.breaker.succeeded)(permit)
 
     @asynccontextmanager
