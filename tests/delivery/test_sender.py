@@ -82,6 +82,13 @@ async def test_a_receiver_that_never_answers_or_is_not_there_costs_an_attempt_an
     assert (down.status, "ConnectError" in down.detail) == (None, True)
 
 
+@pytest.mark.parametrize("host", ["shop..example", "a" * 64 + ".example"])
+async def test_a_host_that_no_name_can_have_costs_an_attempt_and_no_more(host: str) -> None:
+    answer = await sender().send(f"https://{host}/hooks", [SECRET], MESSAGE)
+
+    assert (answer.status, "UnicodeError" in answer.detail) == (None, True)
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "2130706433", "127.1", "0x7f.1"])
 async def test_a_private_address_is_not_even_connected_to(host: str) -> None:
     async with receiving(host=host) as receiver:

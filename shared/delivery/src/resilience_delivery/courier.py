@@ -26,6 +26,7 @@ LOOK_AT_KEPT_S = 1.0
 """What keeps messages for later may end without a beat."""
 LOOK_FOR_LEASE_S = 0.5
 STORE_AGAIN_S = 1.0
+BROKEN_S = 30.0
 
 _log = structlog.get_logger(__name__)
 
@@ -96,6 +97,8 @@ class Courier(Generic[S]):
                 wanted = {one.id for one in self._subscriptions.all() if self._serves(one)}
                 for name in tasks.keys() - wanted:
                     tasks.pop(name).cancel()
+                for name in [name for name, task in tasks.items() if task.done()]:
+                    del tasks[name]
                 for name in wanted - tasks.keys():
                     tasks[name] = asyncio.create_task(self._serve(name), name=f"webhook {name}")
                 await self._pulse.wait(LOOK_FOR_LEASE_S)
@@ -117,6 +120,11 @@ class Courier(Generic[S]):
                 _log.warning("webhook waits for Kafka", subscription=name, reason=str(error))
                 await self._clock.sleep(STORE_AGAIN_S)
                 continue
+            except Exception:  # noqa: BLE001 - whatever it is, it is logged, and the subscription goes on being served
+                # Ends here, but not before a while: `run` begins anew, which is no reason to flood the receiver.
+                _log.exception("webhook broke", subscription=name)
+                await self._clock.sleep(BROKEN_S)
+                return
             if wait_s:
                 await self._wait(beats, wait_s)
 

@@ -38,6 +38,16 @@ class AddressRefusedError(Exception):
     """The host has an address that webhooks may not go to."""
 
 
+FAILURES = (
+    AddressRefusedError,
+    httpcore2.NetworkError,
+    httpcore2.ProtocolError,
+    OSError,
+    ValueError,  # a UnicodeError from a host that is no name
+)
+"""What an attempt may end with, beside no answer in time."""
+
+
 class AddressGuard:
     """Which addresses webhooks may go to: public ones, and networks that the operator allows."""
 
@@ -106,7 +116,7 @@ class WebhookSender:
                 return await self._post(url, _headers(secrets, message, now), message, now)
         except TimeoutError:
             return Answer(detail=f"no answer within {self._timeout_s:g} s")
-        except (AddressRefusedError, httpcore2.NetworkError, httpcore2.ProtocolError, OSError) as error:
+        except FAILURES as error:
             return Answer(detail=f"{type(error).__name__}: {error}"[:300])
 
     async def _post(
