@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from inventory_api.adapters.applier import Applier
+from inventory_api.adapters.applier import Applier, HeldBy
 from inventory_api.adapters.auditing import Auditing
 from inventory_api.adapters.backlog import BacklogWatch
 from inventory_api.adapters.breakers import BreakerReports
@@ -52,6 +52,12 @@ COMMANDS_WAITING = Metric(
     "inventory_commands_waiting",
     Kind.GAUGE,
     "Commands not applied yet; -1 where another replica applies them.",
+)
+COMMANDS_HELD = Metric(
+    "inventory_commands_held",
+    Kind.GAUGE,
+    "1 while commands wait for the dead letter of an unreadable one, by what that waits for: Kafka, or the cap on letters.",
+    ("by",),
 )
 COMMANDS_AGE = Metric(
     "inventory_commands_age_seconds",
@@ -124,6 +130,7 @@ METRICS = (
     STOCK_READS,
     COMMANDS,
     COMMANDS_WAITING,
+    COMMANDS_HELD,
     COMMANDS_AGE,
     OUTBOX_AGE,
     OUTBOX_PUBLISHED,
@@ -223,6 +230,7 @@ def watch(
     metrics.watch(STOCK_READS, lambda: {(layer.value,): n for layer, n in services.stock.served.items()})
     metrics.watch(COMMANDS, outcomes)
     metrics.watch(COMMANDS_WAITING, waiting)
+    metrics.watch(COMMANDS_HELD, lambda: {(by.value,): float(by is applier.held_by) for by in HeldBy})
     metrics.watch(COMMANDS_AGE, lambda: -1 if (age_s := backlog.age_s()) is None else age_s)
     metrics.watch(OUTBOX_AGE, lambda: -1 if (age_s := relay.age_s()) is None else age_s)
     metrics.watch(REDO_AGE, lambda: -1 if (age_s := redo.age_s()) is None else age_s)

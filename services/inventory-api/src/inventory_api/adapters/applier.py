@@ -10,6 +10,8 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
+from random import Random
 
 import asyncpg
 import structlog
@@ -33,6 +35,13 @@ POLL_MS = 500
 CALL_S = 5.0
 
 
+class HeldBy(StrEnum):
+    """What a dead letter waits for: Kafka takes none, or there were too many."""
+
+    KAFKA = "kafka"
+    CAP = "cap"
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
     """Where the log is, where its lock is, and how fast it may be drained."""
@@ -49,6 +58,7 @@ class Applier:
     Attributes:
         applied, exceptions, unreadable: records since the start, for metrics.
         waiting: records that are not applied yet, as last seen; None while another replica works.
+        held_by: what keeps the dead letter of an unreadable record, and with it every record after that, from going on.
     """
 
     def __init__(
@@ -69,6 +79,7 @@ class Applier:
         self._changed = changed
         self.applied = self.exceptions = self.unreadable = 0
         self.waiting: int | None = None
+        self.held_by: HeldBy | None = None
 
     async def run(self) -> None:
         """Work for ever."""
@@ -179,8 +190,28 @@ class Applier:
 
     async def _pass_over(self, message: Message, error: Exception) -> None:
         self.unreadable += 1
-        await self._letters.send(message, error, "apply")
+        await self._bury(message, error)
         await patiently(lambda: skip(self._store, message.partition, message.offset))
+
+    async def _bury(self, message: Message, error: Exception) -> None:
+        """Try until the dead letter is stored: a newer version may have accepted what this one cannot read."""
+        backoff = Backoff(Random())  # noqa: S311 - spreads retries, guards nothing
+        try:
+            capped = self._letters.capped
+            while not await self._letters.send(message, error, "apply"):
+                reason = HeldBy.CAP if self._letters.capped > capped else HeldBy.KAFKA
+                capped = self._letters.capped
+                if reason is not self.held_by:
+                    log.error(
+                        "commands wait: the dead letter of an unreadable one is not stored",
+                        partition=message.partition,
+                        offset=message.offset,
+                        waits_for=reason,
+                    )
+                self.held_by = reason
+                await self._clock.sleep(backoff.next_s())
+        finally:
+            self.held_by = None
 
     async def _apply(self, command: Command, partition: int, offset: int) -> None:
         operation = await patiently(
