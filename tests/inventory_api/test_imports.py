@@ -18,6 +18,7 @@ from inventory_api.adapters.sql.office import Office
 from inventory_api.application.csv_file import Delimiter
 from inventory_api.application.errors import FeatureRefusedError, UnavailableError
 from inventory_api.application.importing import (
+    Faults,
     Import,
     ImportMode,
     Imports,
@@ -27,8 +28,8 @@ from inventory_api.application.importing import (
     Wish,
 )
 from inventory_api.application.switches import Switches
-from inventory_api.domain.errors import KeyReusedError
-from inventory_api.domain.import_row import UnreadableFileError
+from inventory_api.domain.errors import KeyInFlightError, KeyReusedError
+from inventory_api.domain.import_row import ImportRow, UnreadableFileError
 from resilience_contracts import Level, View, default_policy
 from resilience_guards import BreakerSettings, CircuitBreaker
 from resilience_runtime import ManualClock
@@ -204,6 +205,39 @@ async def test_the_same_key_is_done_once_b14(shop: Shop) -> None:
     with pytest.raises(UnreadableFileError):
         await shop.run(HEAD + "A,shop,1", key="other")
     assert (await shop.run(HEAD + "A,shop,11\n", key="other")).changed == 1
+
+
+async def test_what_a_broken_connection_had_begun_is_done_by_the_retry(shop: Shop) -> None:
+    text = HEAD + "A,shop,9\n"
+    wish = Wish(
+        ImportMode.ATOMIC,
+        dry_run=False,
+        actor="me",
+        key="k",
+        sha256=hashlib.sha256(text.encode()).hexdigest(),
+    )
+    breaker = CircuitBreaker("postgresql", BreakerSettings(), time.monotonic, Random(1))
+    imports = SqlImports(Office(shop.url, breaker, "broken"))
+
+    async def chunks() -> AsyncIterator[list[ImportRow]]:
+        for age in ("1 second", "1 hour"):
+            await shop.connection.execute(
+                "UPDATE imports SET created_at = clock_timestamp() - $1::text::interval WHERE key = 'k'", age
+            )
+            with pytest.raises(KeyInFlightError):
+                await shop.run(text, key="k")
+        await shop.connection.execute(
+            "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE application_name = 'broken office'"
+        )
+        yield []
+
+    with pytest.raises(UnavailableError):
+        await imports.run(wish, chunks(), Faults())
+    done = await shop.run(text, key="k")
+
+    assert (done.state, done.rows, done.changed) == (ImportState.APPLIED, 1, 1)
+    assert await shop.run(text, key="k") == done
+    assert await shop.count("SELECT count(*) FROM imports WHERE key = 'k'") == 1
 
 
 async def test_expired_holds_give_back_before_a_count_is_compared(shop: Shop) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import asdict, astuple
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
@@ -23,6 +25,10 @@ MANY = 1_000
 ONE_AT_A_TIME = 7_267_050
 """Advisory lock: one import at a time over all replicas, so that two never wait for each other's rows."""
 _LOCK = "SELECT pg_advisory_lock($1)"
+_CLAIM = "SELECT pg_try_advisory_lock(hashtextextended($2, hashtextextended($1, 0)))"
+"""A session's lock on the key of a caller: who has it knows that nobody else works on it, whatever a row says."""
+_DISCLAIM = "SELECT pg_advisory_unlock(hashtextextended($2, hashtextextended($1, 0)))"
+_FORGET_BROKEN = "DELETE FROM imports WHERE actor = $1 AND key = $2 AND state = 'running'"
 _BEGIN = """
     INSERT INTO imports (id, state, mode, dry_run, actor, key, sha256) VALUES ($1, 'running', $2, $3, $4, $5, $6)
     ON CONFLICT ON CONSTRAINT imports_key DO NOTHING
@@ -46,10 +52,12 @@ class SqlImports:
 
     async def run(self, wish: Wish, chunks: Chunks, faults: Faults) -> Import:
         """Do an import, unless the same one was done."""
-        async with self._office.connection(DEADLINE_S) as connection:
-            begun = await connection.fetchrow(
-                _BEGIN, uuid4(), wish.mode, wish.dry_run, wish.actor, wish.key, wish.sha256
-            )
+        async with self._office.connection(DEADLINE_S) as connection, _claimed(connection, wish) as claimed:
+            begun = None
+            if claimed:
+                begun = await connection.fetchrow(
+                    _BEGIN, uuid4(), wish.mode, wish.dry_run, wish.actor, wish.key, wish.sha256
+                )
             if begun is None:
                 return _same(await connection.fetchrow(_OF_KEY, wish.actor, wish.key), wish)
             try:
@@ -166,15 +174,33 @@ class _Run:
         return _import_of(row)
 
 
+@asynccontextmanager
+async def _claimed(connection: asyncpg.Connection, wish: Wish) -> AsyncIterator[bool]:
+    """Take the key of a wish, if it has one; what a connection that is gone had begun under it is forgotten."""
+    if wish.key is None:
+        yield True
+        return
+    if not await connection.fetchval(_CLAIM, wish.actor, wish.key):
+        yield False
+        return
+    await connection.execute(_FORGET_BROKEN, wish.actor, wish.key)
+    try:
+        yield True
+    except Exception:
+        if not connection.is_closed():
+            await connection.execute(_DISCLAIM, wish.actor, wish.key)
+        raise
+    await connection.execute(_DISCLAIM, wish.actor, wish.key)
+
+
 def _same(row: asyncpg.Record | None, wish: Wish) -> Import:
     if row is None:
         raise KeyInFlightError
     if (row["sha256"], row["mode"], row["dry_run"]) != (wish.sha256, wish.mode, wish.dry_run):
         raise KeyReusedError
-    done = _import_of(row)
-    if done.state is ImportState.RUNNING:
+    if row["state"] == ImportState.RUNNING:
         raise KeyInFlightError
-    return done
+    return _import_of(row)
 
 
 def _import_of(row: asyncpg.Record) -> Import:
