@@ -18,7 +18,7 @@ from inventory_api.adapters.sql.exports import SqlExports
 from inventory_api.adapters.sql.listing import SqlListing
 from inventory_api.adapters.sql.office import Office
 from inventory_api.application.errors import UnavailableError
-from inventory_api.application.exporting import Exports, ExportState, UnknownExportError
+from inventory_api.application.exporting import POLL_S, Exports, ExportState, UnknownExportError
 from inventory_api.application.listing import Filter
 from inventory_api.application.searching import Search
 from inventory_api.application.switches import Switches
@@ -53,10 +53,11 @@ class Drawer:
     """Where exports lie in a test."""
 
     up: bool = True
+    refused: str = "nothing"
     kept: dict[str, bytes] = field(default_factory=dict)
 
     async def keep_file(self, name: str, file: SpooledTemporaryFile[bytes]) -> None:
-        if not self.up:
+        if not self.up or self.refused in name:
             raise UnavailableError("s3", "away")
         self.kept[name] = file.read()
 
@@ -83,6 +84,7 @@ class Shop:
     listing: SqlListing
     exports: Exports
     drawer: Drawer
+    clock: ManualClock
 
     async def all(self, wanted: Filter, limit: int) -> list[tuple[str, str]]:
         after: int | None = 0
@@ -108,7 +110,7 @@ async def shop(office_url: str) -> AsyncIterator[Shop]:
         clock, drawer = ManualClock(), Drawer()
         switches = Switches(View(default_policy()), "default", clock, Random(1))
         exports = Exports(SqlExports(Office(office_url, database.breaker, "tests")), drawer, switches, clock)
-        yield Shop(connection, SqlListing(database), exports, drawer)
+        yield Shop(connection, SqlListing(database), exports, drawer, clock)
 
 
 @pytest.mark.parametrize("limit", [1, 7, 60, 200])
@@ -206,6 +208,7 @@ async def test_an_export_waits_until_s3_is_there(shop: Shop) -> None:
     assert await shop.exports.show(export.id) == (export, None)
 
     shop.drawer.up = True
+    await shop.clock.advance(POLL_S)
     assert await shop.exports.write_one()
     assert not await shop.exports.write_one()
 
@@ -215,3 +218,18 @@ async def test_an_export_waits_until_s3_is_there(shop: Shop) -> None:
     assert done.bytes == len(shop.drawer.kept[f"exports/{export.id}.csv"])
     with pytest.raises(UnknownExportError):
         await shop.exports.show("nothing")
+
+
+async def test_an_export_that_fails_rests_longer_each_time_and_holds_up_no_later_one(shop: Shop) -> None:
+    first, second = [await shop.exports.add("me", key, None) for key in ("first", "second")]
+    shop.drawer.refused = first.id
+    for rest_s in (POLL_S, 2 * POLL_S):
+        with pytest.raises(UnavailableError):
+            await shop.exports.write_one()
+        await shop.exports.write_one()
+        assert not await shop.exports.write_one()
+        await shop.clock.advance(rest_s)
+
+    shop.drawer.refused = "nothing"
+    assert await shop.exports.write_one()
+    assert {f"exports/{export.id}.csv" for export in (first, second)} == shop.drawer.kept.keys()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -26,6 +26,8 @@ log = structlog.get_logger(__name__)
 
 POLL_S = 2.0
 LINK_S = 3600
+MOST_REST_S = 600.0
+"""What failed rests, longer each time, so that it neither holds up the others nor is S3 blamed for it alone."""
 SPOOLED_BYTES = 1 << 20
 COLUMNS = (
     "sku",
@@ -101,8 +103,8 @@ class ExportStore(Protocol):
         """Return an export."""
         ...
 
-    def take(self) -> AbstractAsyncContextManager[Job | None]:
-        """Take the oldest export that waits, if there is one."""
+    def take(self, but: Collection[str]) -> AbstractAsyncContextManager[Job | None]:
+        """Take the oldest export that waits and is none of these, if there is one."""
         ...
 
 
@@ -118,6 +120,14 @@ class Shelf(Protocol):
         ...
 
 
+@dataclass(slots=True)
+class _Rest:
+    """How long an export that failed here rests."""
+
+    until_s: float = 0.0
+    next_s: float = POLL_S
+
+
 class Exports:
     """Gives stock as CSV."""
 
@@ -126,6 +136,7 @@ class Exports:
         self._shelf = shelf
         self._switches = switches
         self._clock = clock
+        self._rests: dict[str, _Rest] = {}
 
     def stream(self, location: str | None) -> AsyncIterator[bytes]:
         """Give the file in pieces; the first piece comes only when the database answers."""
@@ -161,20 +172,32 @@ class Exports:
                 log.info("exports wait", reason=str(error))
 
     async def write_one(self) -> bool:
-        """Write the oldest export that waits to S3; False when none waits."""
-        async with self._store.take() as job:
+        """Write the oldest export that waits and does not rest to S3; False when there is none."""
+        now_s = self._clock.monotonic()
+        resting = [name for name, rest in self._rests.items() if now_s < rest.until_s]
+        async with self._store.take(resting) as job:
             if job is None:
                 return False
-            number = -1
-            with SpooledTemporaryFile(SPOOLED_BYTES) as file:
-                async for piece in _lines(job.rows()):
-                    file.write(piece)
-                    number += piece.count(b"\r\n")
-                size = file.tell()
-                file.seek(0)
-                await self._shelf.keep_file(_name(job.export), file)
-            await job.done(number, size)
+            try:
+                await self._write(job)
+            except Exception:
+                rest = self._rests.setdefault(job.export.id, _Rest())
+                rest.until_s = self._clock.monotonic() + rest.next_s
+                rest.next_s = min(MOST_REST_S, rest.next_s * 2)
+                raise
+            self._rests.pop(job.export.id, None)
             return True
+
+    async def _write(self, job: Job) -> None:
+        number = -1
+        with SpooledTemporaryFile(SPOOLED_BYTES) as file:
+            async for piece in _lines(job.rows()):
+                file.write(piece)
+                number += piece.count(b"\r\n")
+            size = file.tell()
+            file.seek(0)
+            await self._shelf.keep_file(_name(job.export), file)
+        await job.done(number, size)
 
 
 def _name(export: Export) -> str:

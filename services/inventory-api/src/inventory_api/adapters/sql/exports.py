@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
 from contextlib import aclosing, asynccontextmanager
 from uuid import UUID
 
@@ -35,7 +35,10 @@ _ADD = """
     ON CONFLICT ON CONSTRAINT exports_key DO UPDATE SET key = excluded.key RETURNING *
 """
 _FIND = "SELECT * FROM exports WHERE id = $1"
-_TAKE = "SELECT * FROM exports WHERE state = 'waiting' ORDER BY created_at LIMIT 1 FOR UPDATE SKIP LOCKED"
+_TAKE = """
+    SELECT * FROM exports WHERE state = 'waiting' AND id <> ALL ($1::uuid[])
+    ORDER BY created_at LIMIT 1 FOR UPDATE SKIP LOCKED
+"""
 _DONE = """
     UPDATE exports SET state = 'done', rows = $2, bytes = $3, finished_at = clock_timestamp() WHERE id = $1
 """
@@ -73,10 +76,10 @@ class SqlExports:
         return _export_of(row) if row else None
 
     @asynccontextmanager
-    async def take(self) -> AsyncIterator[Job | None]:
-        """Take the oldest that waits, by a lock on its row."""
+    async def take(self, but: Collection[str]) -> AsyncIterator[Job | None]:
+        """Take the oldest that waits, by a lock on its row, but none of these."""
         async with self._office.connection(DEADLINE_S) as connection, connection.transaction():
-            row = await connection.fetchrow(_TAKE)
+            row = await connection.fetchrow(_TAKE, list(but))
             yield _SqlJob(connection, _export_of(row)) if row else None
 
 
