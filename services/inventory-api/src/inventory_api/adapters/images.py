@@ -42,7 +42,6 @@ class S3Images:
         self._breaker = breaker
         self._deadline_s = deadline_s
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="s3")
-        # A place is held until its thread is done, even when the caller has given up on it.
         self._places = Bulkhead(THREADS, QUEUE, deadline_s)
         self._client: S3Client | None = None
 
