@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 
-from resilience_cli.backup import LOCK, back_up, sums_of
+from resilience_cli.backup import LOCK, back_up, draft_of, sums_of
 from resilience_cli.backup_key import BackupKey
 from resilience_cli.database import dump
 from resilience_cli.errors import StackError
@@ -281,12 +281,23 @@ def test_what_a_killed_backup_left_is_cleared_away(stock_url: str, tmp_path: Pat
     name = stock_url.rpartition("/")[2]
     before = run_apart(databases(stock_url))
     run_apart(execute(stock_url, f'CREATE DATABASE "{name}_check_0123abcd"'))
-    (tmp_path / ".stock-20261127T120000.dump.new").write_bytes(b"half")
+    draft_of(stock_url, tmp_path / "stock-20261127T120000.dump").write_bytes(b"half")
 
     run_apart(back_up(stock_url, tmp_path / "x.dump"))
 
     assert run_apart(databases(stock_url)) == before
     assert {file.name for file in tmp_path.iterdir()} == {"x.dump", "x.dump.sha256"}
+
+
+def test_what_another_database_is_writing_into_the_same_folder_is_left_alone(
+    stock_url: str, tmp_path: Path
+) -> None:
+    theirs = draft_of(f"{stock_url}_other", tmp_path / "stock-20261127T120000.dump")
+    theirs.write_bytes(b"half")
+
+    run_apart(back_up(stock_url, tmp_path / "stock-20261127T120000.dump"))
+
+    assert theirs.read_bytes() == b"half"
 
 
 def test_a_schedule_makes_backups_until_it_is_told_to_stop(stock_url: str, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
+from urllib.parse import urlsplit
 
 import asyncpg
 
@@ -48,7 +49,7 @@ async def back_up(url: str, file: Path, key: BackupKey | None = None) -> Proof:
         StackError: another backup of it is being made, it could not be written, or what it restores is not what was
             dumped. No file is left then.
     """
-    fresh = file.with_name(f".{file.name}.new")
+    fresh = draft_of(url, file)
     async with server(url) as maintenance:
         await _be_the_only_one(maintenance, name_of(url))
         try:
@@ -65,14 +66,21 @@ async def back_up(url: str, file: Path, key: BackupKey | None = None) -> Proof:
             fresh.unlink(missing_ok=True)
 
 
-def _touch(file: Path) -> None:
-    """Create a file for its owner alone; remove what killed ones left beside it."""
+def draft_of(url: str, file: Path) -> Path:
+    """Return where a backup is written until it is proved; the name tells whose it is, for others in the folder."""
+    server_and_name = f"{urlsplit(url).netloc.rpartition('@')[2]}/{name_of(url)}"
+    return file.with_name(f".{file.name}.{hashlib.sha256(server_and_name.encode()).hexdigest()[:8]}.new")
+
+
+def _touch(draft: Path) -> None:
+    """Create a file for its owner alone; remove what killed backups of the same database left beside it."""
+    ours = draft.suffixes[-2]
     try:
-        for left in (file, *file.parent.glob(".stock-*.new*")):
+        for left in (draft, *draft.parent.glob(f".stock-*{ours}.new*")):
             left.unlink(missing_ok=True)
-        file.touch(mode=0o600)
+        draft.touch(mode=0o600)
     except OSError as error:
-        raise StackError(f"{file.parent} takes no file ({error.strerror})", "name another place") from error
+        raise StackError(f"{draft.parent} takes no file ({error.strerror})", "name another place") from error
 
 
 def _keep(fresh: Path, file: Path, rows: Mapping[str, int]) -> Proof:
