@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 import aiokafka.producer.message_accumulator as accumulator
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 from aiokafka.structs import OffsetAndTimestamp
 
@@ -243,3 +244,51 @@ async def test_topics_are_created_corrected_and_checked(kafka_bootstrap: str, to
 async def test_topics_of_a_broker_that_is_away_are_one_error() -> None:
     with pytest.raises(TopicsError, match=r"127\.0\.0\.1:1"):
         await check_topics("127.0.0.1:1", {"any": TopicSpec(1)})
+
+
+async def test_a_log_that_began_anew_and_is_as_long_again_by_now_is_read_from_its_start(
+    kafka_bootstrap: str, topic: str
+) -> None:
+    spec = {topic: TopicSpec(1)}
+    await apply_topics(kafka_bootstrap, spec)
+    seen: list[bytes | None] = []
+    reader = ReplicaReader(kafka_bootstrap, (topic,), lambda m: seen.append(m.value), seen.clear, check_s=3)
+
+    async with running(reader.run()), KafkaPublisher(kafka_bootstrap) as publisher:
+        for number in range(5):
+            await publisher.publish(topic, b"key", b"old %d" % number)
+        await until(lambda: len(reader._marks._marks) == 1, 30)
+        admin = AIOKafkaAdminClient(bootstrap_servers=kafka_bootstrap)
+        await admin.start()
+        try:
+            await admin.delete_topics([topic])
+            while topic in await admin.list_topics():
+                pass
+        finally:
+            await admin.close()
+        await apply_topics(kafka_bootstrap, spec)
+        for number in range(9):
+            await publisher.publish(topic, b"key", b"new %d" % number, deadline_s=30)
+        await until(lambda: seen == [b"new %d" % number for number in range(9)], 60)
+
+
+async def checked_twice(reader: ReplicaReader) -> None:
+    """Wait until the reader has looked at the log, and once more."""
+    for _ in range(2):
+        marks = reader._marks._marks
+        await until(lambda: reader._marks._marks is not marks, 30)  # noqa: B023 - it is awaited in the loop
+
+
+async def test_a_log_that_goes_on_is_not_read_again_for_clocks_that_differ(
+    kafka_bootstrap: str, topic: str
+) -> None:
+    await apply_topics(kafka_bootstrap, {topic: TopicSpec(1)})
+    reader = ReplicaReader(kafka_bootstrap, (topic,), lambda _: None, check_s=0.2)
+    now_ms = int(time.time() * 1000)
+
+    async with running(reader.run()), AIOKafkaProducer(bootstrap_servers=kafka_bootstrap) as producer:
+        for ahead_ms in (0, 600_000, -600_000, 1, 900_000, 2):
+            await producer.send_and_wait(topic, b"x", timestamp_ms=now_ms + ahead_ms)
+            await checked_twice(reader)
+
+    assert reader.rebuilds == 0

@@ -24,6 +24,7 @@ from resilience_runtime.clock import Clock, SystemClock
 from resilience_runtime.intake import Intake, Names, OnBad
 
 from .access import KafkaAccess
+from .log_marks import LogLostError, LogMarks
 from .record import message_of
 
 log = structlog.get_logger(__name__)
@@ -40,16 +41,12 @@ UNREADABLE = (CorruptRecordException, UnsupportedCodecError, ValueError, TypeErr
 """What a damaged or foreign record does to aiokafka's decoding."""
 
 
-class LogLostError(Exception):
-    """The broker's log is not the one that was read so far."""
-
-
 class ReplicaReader:
     """Keeps the caller's state a replica of topics. See `Reader` for the contract.
 
     Positions are kept here, not by the broker. A new connection goes on where the old one ended. When the
-    broker no longer has what was read (its log ends before our position, or begins after it), `on_rebuild` is
-    called and everything is read again.
+    broker no longer has what was read (its log ends before our position, begins after it, or began anew since),
+    `on_rebuild` is called and everything is read again.
 
     Args:
         kafka: how to get in; bare bootstrap servers for a Kafka that asks for nothing.
@@ -97,6 +94,7 @@ class ReplicaReader:
         self._intake = Intake(apply, on_bad, self._clock, names)
         self._next: dict[TopicPartition, int] = {}
         self._targets: dict[TopicPartition, int] = {}
+        self._marks = LogMarks()
         self._caught_up = asyncio.Event()
         self._batch = BATCH
         self.rebuilds = 0
@@ -140,6 +138,7 @@ class ReplicaReader:
         self.rebuilds += 1
         self._next.clear()
         self._targets.clear()
+        self._marks.forget()
         self._caught_up.clear()
         self._on_rebuild()
 
@@ -218,12 +217,14 @@ class ReplicaReader:
                 )
                 self.unreadable += 1
                 self._next[partition] = offset + 1
+                self._marks.note(partition, int(self._clock.now().timestamp() * 1000))
                 consumer.seek(partition, offset + 1)
 
     async def _take(self, partition: TopicPartition, records: list[ConsumerRecord]) -> None:
         for record in records:
             await self._intake.take(message_of(record))
             self._next[partition] = record.offset + 1
+            self._marks.note(partition, record.timestamp)
 
     async def _note_progress(self, consumer: AIOKafkaConsumer) -> None:
         # Positions, not offsets of records: compaction and transactions leave ends where no record is.
@@ -259,9 +260,12 @@ class ReplicaReader:
     async def _check_ends(self, consumer: AIOKafkaConsumer) -> None:
         async with asyncio.timeout(ANSWER_S):
             ends = await consumer.end_offsets(list(consumer.assignment()))
-        for partition, end in ends.items():
-            if self._next.get(partition, 0) > end:
-                raise LogLostError(f"{partition.topic}/{partition.partition} ends at {end}, we are further")
+            for partition, end in ends.items():
+                if self._next.get(partition, 0) > end:
+                    raise LogLostError(
+                        f"{partition.topic}/{partition.partition} ends at {end}, we are further"
+                    )
+            await self._marks.check(consumer, self._next)
         if not self._targets:
             self._targets = ends
 
