@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 import aiokafka.producer.message_accumulator as accumulator
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 from aiokafka.structs import OffsetAndTimestamp
 
@@ -25,6 +24,7 @@ from resilience_runtime import (
 )
 from resilience_runtime.kafka import TopicSpec, apply_topics, check_topics
 from resilience_runtime.kafka.admin import TopicsError
+from tests.fixtures.topics import delete_topic
 from tests.runtime.waiting import running, until
 
 
@@ -258,14 +258,7 @@ async def test_a_log_that_began_anew_and_is_as_long_again_by_now_is_read_from_it
         for number in range(5):
             await publisher.publish(topic, b"key", b"old %d" % number)
         await until(lambda: len(reader._marks._marks) == 1, 30)
-        admin = AIOKafkaAdminClient(bootstrap_servers=kafka_bootstrap)
-        await admin.start()
-        try:
-            await admin.delete_topics([topic])
-            while topic in await admin.list_topics():
-                pass
-        finally:
-            await admin.close()
+        await delete_topic(kafka_bootstrap, topic)
         await apply_topics(kafka_bootstrap, spec)
         for number in range(9):
             await publisher.publish(topic, b"key", b"new %d" % number, deadline_s=30)

@@ -2,24 +2,10 @@
 
 from __future__ import annotations
 
-from aiokafka.admin import AIOKafkaAdminClient
-
-from resilience_contracts import Level, Topic
+from resilience_contracts import Level
 from tests.e2e.shop import Shop
 from tests.e2e.test_outages import both_at
 from tests.fixtures.stack import RunningStack
-
-
-async def delete_topic(bootstrap: str, topic: Topic) -> None:
-    """Delete a topic with all that is in it; return once it is gone."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
-    await admin.start()
-    try:
-        await admin.delete_topics([topic])
-        while topic in await admin.list_topics():
-            pass
-    finally:
-        await admin.close()
 
 
 def follows(stack: RunningStack, shop: Shop, before: tuple[int, int]) -> None:

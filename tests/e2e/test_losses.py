@@ -13,12 +13,13 @@ from aiokafka import AIOKafkaConsumer
 from resilience_cli.main import run
 from resilience_cli.stack import run_apart
 from resilience_contracts import Level, Topic
-from tests.e2e.losing import delete_topic, follows
+from tests.e2e.losing import follows
 from tests.e2e.quick import quick_policy_text
 from tests.e2e.shop import PNG, SKU, Shop, until
 from tests.e2e.test_kills import Onlooker
 from tests.e2e.test_outages import both_at
 from tests.fixtures.stack import RunningStack, running_stack
+from tests.fixtures.topics import delete_topic
 
 pytestmark = [pytest.mark.recovery, pytest.mark.timeout(300)]
 

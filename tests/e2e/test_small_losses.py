@@ -11,11 +11,12 @@ import pytest
 from resilience_cli.main import run
 from resilience_cli.stack import run_apart
 from resilience_contracts import Level, Topic
-from tests.e2e.losing import delete_topic, follows
+from tests.e2e.losing import follows
 from tests.e2e.shop import Shop, until
 from tests.e2e.test_kills import Onlooker
 from tests.e2e.test_outages import both_at
 from tests.fixtures.stack import RunningStack
+from tests.fixtures.topics import delete_topic
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 

@@ -194,14 +194,18 @@ async def write(database: Database, *, refused: bool) -> None:
         await session.execute(text("UPDATE skus SET name = name WHERE false"))
 
 
-async def test_a_server_that_takes_no_writes_is_told_from_one_that_does_however_well_it_reads(
-    database: Database,
-) -> None:
+async def refuse_many(database: Database) -> None:
     for _ in range(MANY):
         await database.check()
         await database.check()
         with pytest.raises(UnavailableError):
             await write(database, refused=True)
+
+
+async def test_a_server_that_takes_no_writes_is_told_from_one_that_does_however_well_it_reads(
+    database: Database,
+) -> None:
+    await refuse_many(database)
     assert database.breaker.state is State.CLOSED
     assert database.refuses_writes()
     database.breaker.move(State.OPEN)
@@ -217,11 +221,7 @@ async def test_a_server_that_takes_no_writes_is_told_from_one_that_does_however_
 async def test_a_server_that_does_not_read_either_is_away_and_nothing_is_said_of_its_writes(
     database: Database,
 ) -> None:
-    for _ in range(MANY):
-        await database.check()
-        await database.check()
-        with pytest.raises(UnavailableError):
-            await write(database, refused=True)
+    await refuse_many(database)
     assert database.refuses_writes()
 
     with pytest.raises(UnavailableError):

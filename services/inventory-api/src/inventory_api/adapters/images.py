@@ -157,7 +157,7 @@ class S3Images:
 
     def _connected(self) -> S3Client:
         if self._client is None:
-            from .s3_client import connect  # noqa: PLC0415 - 14 MB that a replica without images never needs
+            from .s3_client import connect  # noqa: PLC0415 - 12 MB that a replica without images never needs
 
             self._client = connect(
                 self._bucket.endpoint_url,
