@@ -17,6 +17,8 @@ log = structlog.get_logger(__name__)
 
 CALL_S = 5.0
 LEASE_CHECK_S = 1.0
+ALONE = {"synchronous_commit": "local"}
+"""What is done here, like forgetting what was published, can be done again: a standby that is away does not hold it up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,7 @@ async def _stand(
     duty: Duty, work: Callable[[asyncpg.Connection, Backoff], Awaitable[None]], backoff: Backoff
 ) -> None:
     async with asyncio.timeout(CALL_S):
-        connection = await asyncpg.connect(duty.database_url, timeout=CALL_S)
+        connection = await asyncpg.connect(duty.database_url, timeout=CALL_S, server_settings=ALONE)
     try:
         async with asyncio.timeout(CALL_S):
             elected = await connection.fetchval("SELECT pg_try_advisory_lock($1)", duty.lock)

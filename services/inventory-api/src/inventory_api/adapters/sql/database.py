@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +26,9 @@ SCHEMA_RETRY_S = 1.0
 LOCK_SHARE = 0.7
 """Share of a call's deadline that a lock is waited for: a row in demand must not look like a dead server."""
 _NOTHING = text("SELECT 1")
+_LET_GO = text(
+    "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE pid = :pid AND wait_event = 'SyncRep'"
+)
 _BUSY = frozenset({"55P03", "40P01", "40001"})
 """lock_not_available, deadlock_detected, serialization_failure: the server is well, the row is in demand."""
 _NO_SCHEMA = frozenset({"42P01", "42703"})
@@ -108,6 +111,7 @@ class Database:
         self._readers = Slots(limits.readers)
         self._failed_s = self._answered_s = float("-inf")
         self._writes = Writes()
+        self._letting_go: set[asyncio.Task[None]] = set()
 
     @asynccontextmanager
     async def writing(self, *, single: bool = False, first: bool = False) -> AsyncIterator[Session]:
@@ -121,7 +125,7 @@ class Database:
             UnavailableError: no answer within the deadline, or the breaker is open.
             BusyError: no slot in time, or a row is in too much demand.
         """
-        connected = self._connected(single=single)
+        connected = self._connected(single=single, write=True)
         async with self._slot(self._writers, first=first), self._guarded(write=True), connected as session:
             yield session
 
@@ -196,9 +200,26 @@ class Database:
             (self.breaker.released if slow else self.breaker.succeeded)(permit)
 
     @asynccontextmanager
-    async def _connected(self, *, single: bool = False) -> AsyncIterator[Session]:
+    async def _connected(self, *, single: bool = False, write: bool = False) -> AsyncIterator[Session]:
         async with self._engine.connect() as connection:
             raw = (await connection.get_raw_connection()).driver_connection
             assert raw is not None  # noqa: S101 - asyncpg always has one
-            async with watched(raw, self._limits.deadline_s, single=single) as session:
-                yield session
+            pid = raw.get_server_pid()
+            try:
+                async with watched(raw, self._limits.deadline_s, single=single) as session:
+                    yield session
+            except TimeoutError:
+                if write:
+                    task = asyncio.create_task(self._let_go(pid))
+                    self._letting_go.add(task)
+                    task.add_done_callback(self._letting_go.discard)
+                raise
+
+    async def _let_go(self, pid: int) -> None:
+        """End the wait of a commit for a standby that is away: it does not notice that we hung up, and keeps its locks.
+
+        It is committed here then, as it would be once the standby is back; what its client was told stays true.
+        """
+        with suppress(Exception):  # a server that does not even answer this holds no locks that would matter
+            async with self._connected(single=True) as session:
+                await session.execute(_LET_GO, {"pid": pid})
