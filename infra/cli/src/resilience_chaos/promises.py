@@ -8,7 +8,7 @@ from http import HTTPStatus
 
 from .record import CONTROL, NO_ANSWER, Call, Record
 
-DEADLINES_S = {"availability": 0.5, "reserve": 1.3, "receive": 3.0, "image": 3.0, "assistant": 12.0}
+DEADLINES_S = {"availability": 0.5, "reserve": 1.3, "receive": 3.0, "image": 3.2, "assistant": 12.0}
 """How long a shop may wait for an answer, on a machine that is not busy with anything else."""
 STEPS = 3
 """How often a call waits for the processor: when it comes, when its own deadline is over, when it is answered."""
