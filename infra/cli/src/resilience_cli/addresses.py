@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from .console import out
-from .stack import Place, Ports
+from .stack import STANDBY, Place, Ports
 from .stack.sockets import LOOPBACK
 
 
 def addresses(ports: Ports, root: Path) -> dict[str, str]:
     """Return the addresses of a stack; no password is in them, only where it is."""
     place = Place(root)
+    second = {STANDBY: f"{LOOPBACK}:{ports[STANDBY]}, the same password"} if STANDBY in ports else {}
     return {
         "inventory-api": f"http://{LOOPBACK}:{ports['inventory-api']}/docs",
         "console": f"http://{LOOPBACK}:{ports['flag-service']}/",
@@ -20,6 +21,7 @@ def addresses(ports: Ports, root: Path) -> dict[str, str]:
         "kafka": f"{LOOPBACK}:{ports['kafka']}",
         "postgresql": f"postgresql://inventory@{LOOPBACK}:{ports['postgresql']}/inventory"
         f" (password in {place.secret('postgresql.password')})",
+        **second,
         "redis": f"redis://{LOOPBACK}:{ports['redis']}/0",
         "s3": f"http://{LOOPBACK}:{ports['s3']}",
         "openai stand-in": f"http://{LOOPBACK}:{ports['openai']}/v1 (orders: PUT /control)",

@@ -24,6 +24,8 @@ from .errors import StackError
 from .stack.postgresql import binary
 
 CONNECT_S = 5.0
+LOCAL = "synchronous_commit=local"
+"""A standby that is away must not stop those who make backups, and restores."""
 TLS_REQUEST = bytes.fromhex("0000000804d2162f")
 CHUNK = 256 * 1024
 WIDE_OPEN = 2  # of asyncpg's SSLMode: up to `prefer`, a server without TLS will do
@@ -32,8 +34,10 @@ Pump = Callable[[IO[bytes]], None]
 
 
 @asynccontextmanager
-async def connected(url: str) -> AsyncIterator[asyncpg.Connection]:
-    """Connect.
+async def connected(
+    url: str, what: str = "the database", remedy: str = "start it, or correct DATABASE_URL"
+) -> AsyncIterator[asyncpg.Connection]:
+    """Connect; `what` and `remedy` are for the error when it does not answer.
 
     Raises:
         StackError: the server does not let us in, or refuses or goes away meanwhile.
@@ -41,14 +45,13 @@ async def connected(url: str) -> AsyncIterator[asyncpg.Connection]:
     try:
         connection = await asyncpg.connect(url, timeout=CONNECT_S)
     except (OSError, TimeoutError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        raise StackError(
-            f"the database does not answer ({_said(error)})", "start it, or correct DATABASE_URL"
-        ) from error
+        raise StackError(f"{what} does not answer ({_said(error)})", remedy) from error
     try:
+        await connection.execute(f"SET {LOCAL}")
         yield connection
     except (asyncpg.PostgresError, asyncpg.InterfaceError, ConnectionError) as error:
         raise StackError(
-            f"the database refused, or went away ({_said(error)})", "look at its log, then try again"
+            f"{what} refused, or went away ({_said(error)})", "look at its log, then try again"
         ) from error
     finally:
         with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
@@ -155,7 +158,7 @@ def _environment(way: _Way) -> Mapping[str, str]:
     others = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
     told = {"PGHOST": way.host, "PGPORT": str(way.port), "PGUSER": way.user, "PGDATABASE": way.database}
     secret = {} if way.password is None else {"PGPASSWORD": way.password}
-    return {**others, **told, **secret, "PGSSLMODE": "disable"}
+    return {**others, **told, **secret, "PGSSLMODE": "disable", "PGOPTIONS": f"-c {LOCAL}"}
 
 
 @asynccontextmanager

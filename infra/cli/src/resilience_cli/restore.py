@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -25,6 +26,14 @@ _BOOKS = """
     LEFT JOIN (SELECT level_id, sum(delta) AS total FROM ledger GROUP BY level_id) g ON g.level_id = l.id
     WHERE l.on_hand <> coalesce(g.total, 0)
 """
+WITHOUT = "start it, or do without what only it has: --no-standby"
+REPLAYED_S, LOOK_S = 30.0, 0.1
+# What its recovery waits in once it has replayed all there is; the last record may have come in part, and never will be.
+_REPLAYED = """
+    SELECT NOT pg_is_in_recovery() OR EXISTS (
+        SELECT FROM pg_stat_activity
+        WHERE backend_type = 'startup' AND wait_event IN ('RecoveryWalStream', 'RecoveryRetrieveRetryInterval'))
+"""
 _CUT = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1 AND pid <> pg_backend_pid()"
 
 
@@ -42,6 +51,7 @@ async def restore(
     file: Path,
     kafka: KafkaAccess | str | None,
     key: BackupKey | None = None,
+    standby: str | None = None,
 ) -> Restored:
     """Replace a database by a backup and by what was written since.
 
@@ -54,10 +64,11 @@ async def restore(
         file: written by `back_up`.
         kafka: how to get in; None to go back to the time of the backup.
         key: the one that it was encrypted with, if it was.
+        standby: address of a server that followed the lost one and has what that had not published.
 
     Raises:
-        StackError: the file is not what its checksum says or does not open, the log has a gap, or the books do not
-            balance. Nothing is changed then.
+        StackError: the file is not what its checksum says or does not open, the log has a gap, the standby does not
+            answer, or the books do not balance. Nothing is changed then.
     """
     digest = check(file)
     source = source_of(file, key)
@@ -70,7 +81,7 @@ async def restore(
             await load(beside, source)
             proof = Proof(file, digest, await count_rows(beside))
             await _check_books(beside)
-            old, statements = await _take_the_place(maintenance, url, fresh, kafka)
+            old, statements = await _take_the_place(maintenance, url, fresh, kafka, standby)
         except BaseException:
             await maintenance.execute(f'DROP DATABASE IF EXISTS "{fresh}" WITH (FORCE)')
             raise
@@ -82,6 +93,7 @@ async def _take_the_place(
     url: str,
     fresh: str,
     kafka: KafkaAccess | str | None,
+    standby: str | None,
 ) -> tuple[str | None, int]:
     if kafka is None:
         async with _set_aside(maintenance, url) as old:
@@ -96,11 +108,26 @@ async def _take_the_place(
                 if old:
                     async with connected(with_name(url, old)) as former:
                         await replay.take_over(former)
+                if standby:
+                    async with connected(standby, "the standby", WITHOUT) as follower:
+                        await _await_replayed(follower)
+                        await replay.take_over(follower)
                 await replay.finish()
                 await _check_books(with_name(url, fresh))
                 await connection.close()
                 await maintenance.execute(f'ALTER DATABASE "{fresh}" RENAME TO "{name_of(url)}"')
     return old, replay.statements
+
+
+async def _await_replayed(follower: asyncpg.Connection) -> None:
+    """Wait until a standby shows all that it has received; one that was promoted shows it."""
+    for _ in range(round(REPLAYED_S / LOOK_S)):
+        if await follower.fetchval(_REPLAYED):
+            return
+        await asyncio.sleep(LOOK_S)
+    raise StackError(
+        f"the standby has not replayed its log after {REPLAYED_S:g} s", "look at its log, then try again"
+    )
 
 
 @asynccontextmanager

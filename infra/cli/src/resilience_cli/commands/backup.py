@@ -21,7 +21,7 @@ from resilience_cli.console import Exit, complain, out
 from resilience_cli.durations import parse_duration, spoken
 from resilience_cli.errors import StackError
 from resilience_cli.restore import restore as put_back
-from resilience_cli.stack import Place, PostgreSQL
+from resilience_cli.stack import STANDBY, Place, PostgreSQL
 from resilience_cli.stack.ports import HIGHEST
 from resilience_cli.target import find_target, stack_root
 from resilience_cli.until_told import run_until_told
@@ -138,19 +138,27 @@ def restore(
         bool,
         typer.Option(help="Bring it up to date from Kafka; --no-replay goes back to the time of the backup."),
     ] = True,
+    standby: Annotated[
+        bool,
+        typer.Option(
+            help="Read what was not published from a standby too: STANDBY_URL, or the stack's if it has one."
+        ),
+    ] = True,
     key: KeyFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Replace the stock database by a backup and by what was written since. The old one stays under another name.
 
-    What was written comes from Kafka (inventory.writes.v1), and from the old database what it had not published yet.
+    What was written comes from Kafka (inventory.writes.v1), and what was not published yet from the old database and
+    from a standby, as far as they can be read.
     inventory-api may run on: it is without a database for a moment, and applies the commands that were accepted
     while PostgreSQL was away.
     """
     url, secret = _url(), BackupKey.load(key) if key else None
+    beside = _standby() if standby and replay else None
     if not yes:
         typer.confirm("Replace the stock database?", abort=True, err=as_json)
-    done = run_until_told(put_back(url, file, find_target().kafka if replay else None, secret))
+    done = run_until_told(put_back(url, file, find_target().kafka if replay else None, secret, beside))
     if done is None:
         raise StackError("stopped before anything was replaced", "run it again")
     if as_json:
@@ -241,6 +249,17 @@ def _url() -> str:
     return PostgreSQL(place, find_target().ports["postgresql"]).url
 
 
+def _standby() -> str | None:
+    """Return the address of the server that follows; None without one."""
+    given = os.environ.get("STANDBY_URL")
+    if given:
+        return _checked(given, "STANDBY_URL")
+    ports = find_target().ports
+    if os.environ.get("DATABASE_URL") or STANDBY not in ports:
+        return None
+    return PostgreSQL(Place(stack_root()), ports[STANDBY]).url
+
+
 def _address(text: str) -> tuple[str, int]:
     host, _, port = text.rpartition(":")
     if not host or not port.isdecimal() or not 0 < int(port) <= HIGHEST:
@@ -248,7 +267,7 @@ def _address(text: str) -> tuple[str, int]:
     return host, int(port)
 
 
-def _checked(url: str) -> str:
+def _checked(url: str, what: str = "DATABASE_URL") -> str:
     try:
         parts = urlsplit(url)
         parts.port  # noqa: B018 - reading it is the check
@@ -256,7 +275,5 @@ def _checked(url: str) -> str:
     except ValueError:
         good = False
     if not good:
-        raise StackError(
-            "DATABASE_URL is no address of a database", "write it as postgresql://user@host/name"
-        )
+        raise StackError(f"{what} is no address of a database", "write it as postgresql://user@host/name")
     return url

@@ -9,13 +9,13 @@ from typing import Annotated
 import typer
 
 from resilience_cli.console import EXIT_CODES, Exit, out
-from resilience_cli.stack import PARTS, pause_part, restore_part, stop_part
+from resilience_cli.stack import PARTS, STANDBY, pause_part, restore_part, stop_part
 from resilience_cli.stack.layout import FURTHER_BROKERS
 from resilience_cli.target import stack_root
 
 
 def _known(part: str) -> str:
-    known = (*PARTS, *FURTHER_BROKERS)
+    known = (*PARTS, STANDBY, *FURTHER_BROKERS)
     if part not in known:
         raise typer.BadParameter(f"{part} is no part; parts are {', '.join(known)}")
     return part

@@ -62,6 +62,13 @@ def up(
     brokers: Annotated[
         int, typer.Option(help="1, or 3: Kafka as a cluster that stores every record more than once.")
     ] = 1,
+    standby: Annotated[
+        bool,
+        typer.Option(
+            "--standby",
+            help="A second PostgreSQL that follows the first: no write is answered before it has it.",
+        ),
+    ] = False,
     mirror: Annotated[
         list[str] | None,
         typer.Option(
@@ -107,6 +114,7 @@ def up(
             proxies,
             secured,
             three_brokers=brokers > 1,
+            standby=standby,
             region=region,
         )
         Session(Place(root), wishes, follow=logs).run()

@@ -20,6 +20,7 @@ from .redis import Redis
 from .runner import Running, await_ready, destroy, halt, start, tail_of
 from .s3 import S3
 from .sockets import free_ports
+from .standby import STANDBY
 from .state import PartState, StackState, Status, owned, read_state
 from .steps import Done
 
@@ -30,6 +31,7 @@ __all__ = [
     "PARTS",
     "S3",
     "SERVICES",
+    "STANDBY",
     "Command",
     "Done",
     "Ended",

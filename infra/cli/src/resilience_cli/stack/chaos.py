@@ -17,6 +17,7 @@ from .mirror import MIRROR, Mirror
 from .part import NotReadyError, Part, Place
 from .process import await_end, freeze, kill, send, thaw, tree
 from .sockets import answers
+from .standby import STANDBY
 from .state import PartState, StackState, Status, read_state
 
 GRACEFUL_TIMEOUT_S = 30.0
@@ -35,7 +36,7 @@ def stop_part(root: Path, name: str, *, graceful: bool = False) -> str:
     process = part.ref.find()
     if process is None:
         return f"{name} was not running"
-    number = signal.SIGINT if name == "postgresql" and graceful else signal.SIGTERM
+    number = signal.SIGINT if name in {"postgresql", STANDBY} and graceful else signal.SIGTERM
     if graceful:
         members = tree(process)
         send([process], number)

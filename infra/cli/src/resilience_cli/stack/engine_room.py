@@ -32,6 +32,7 @@ from .layout import (
     kafka,
     mirror,
     services,
+    standby_port,
 )
 from .marks import clear_marks
 from .mirror import MIRROR, Region
@@ -40,6 +41,7 @@ from .part import Place
 from .ports import Ports, variable_of
 from .process import ProcessRef, name_of, owned_by, stop
 from .runner import Running, require_free
+from .standby import STANDBY
 from .state import PartState, StackState, read_state, state_file, write_state
 from .steps import Done, Step, run_steps
 
@@ -54,7 +56,8 @@ class Wishes:
 
     `proxies` puts a TCP proxy between the services and what they depend on, for faults of the network. `secured`
     lets Kafka ask for TLS and a password, and hold each service to its permissions. `three_brokers` makes Kafka a
-    cluster that loses one and nothing with it. One of the three.
+    cluster that loses one and nothing with it. One of the three. `standby` adds a second PostgreSQL, without which no
+    write is answered.
     """
 
     parts: Collection[str] = PARTS
@@ -62,6 +65,7 @@ class Wishes:
     proxies: bool = False
     secured: bool = False
     three_brokers: bool = False
+    standby: bool = False
     region: Region = field(default_factory=Region)
 
 
@@ -79,6 +83,8 @@ class Stack:
             ports = {**ports, **link_ports()}
         if wishes.three_brokers:
             ports = {**ports, **broker_ports()}
+        if wishes.standby:
+            ports = {**ports, **standby_port()}
         self.place, self.ports = place, ports
         self.env = environment(place, ports, wishes.policy_file, wishes.secured, wishes.region)
         parts = backing_parts(place, ports, wishes.secured) | services(place, ports, self.env)
@@ -145,7 +151,7 @@ class Stack:
         self.cancel()
         for group, grace_s in (
             ((*SERVICES, MIRROR), SERVICES_GRACE_S),
-            ((*BACKING, *FURTHER_BROKERS, NETWORK), BACKING_GRACE_S),
+            ((*BACKING, STANDBY, *FURTHER_BROKERS, NETWORK), BACKING_GRACE_S),
         ):
             running = [self._keepers[name].running for name in group if name in self._keepers]
             _halt_together([each for each in running if each], grace_s)

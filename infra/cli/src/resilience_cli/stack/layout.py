@@ -18,6 +18,7 @@ from .s3 import S3
 from .security import Security
 from .service import Service
 from .sockets import free_ports
+from .standby import STANDBY, Standby
 
 DEPENDENCIES = ("postgresql", "redis", "s3", "openai")
 BACKING = ("kafka", *DEPENDENCIES)
@@ -30,6 +31,7 @@ FURTHER_BROKERS = {"kafka-2": 2, "kafka-3": 3}
 # health-monitor comes last: a dependency that is still starting is not one that is down.
 NEEDS: Mapping[str, Sequence[str]] = {
     TOPICS: ("kafka", *FURTHER_BROKERS),
+    STANDBY: ("postgresql",),
     MIRROR: (TOPICS,),
     "degradation-engine": (TOPICS, NETWORK),
     "flag-service": (TOPICS, NETWORK),
@@ -42,6 +44,11 @@ def broker_ports() -> dict[str, int]:
     """Choose free ports for the further brokers of a stack that has three."""
     names = [name for broker in FURTHER_BROKERS for name in (broker, f"{broker}-controller")]
     return dict(zip(names, free_ports(len(names)), strict=True))
+
+
+def standby_port() -> dict[str, int]:
+    """Choose a free port for the second PostgreSQL of a stack that has one."""
+    return {STANDBY: free_ports(1)[0]}
 
 
 def brokers(ports: Ports) -> dict[str, int]:
@@ -69,6 +76,8 @@ def backing_parts(place: Place, ports: Ports, secured: bool) -> dict[str, Part]:
         S3(place, ports["s3"]),
         OpenAI(place, ports["openai"]),
     ]
+    if STANDBY in ports:
+        parts.append(Standby(place, ports[STANDBY], primary_port=ports["postgresql"]))
     if NETWORK in ports:
         parts.append(Network(place, ports))
     return {part.name: part for part in parts}

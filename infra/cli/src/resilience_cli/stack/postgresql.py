@@ -137,11 +137,12 @@ class PostgreSQL:
             shutil.chown(password_file, user, user)
         options = ["--auth=scram-sha-256", f"--pwfile={password_file}", f"--username={USER}"]
         options += ["--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
-        run = _run([str(binary("initdb")), *options, "-D", str(fresh)], user, self._data.parent)
+        run = run_as([str(binary("initdb")), *options, "-D", str(fresh)], user, self._data.parent)
         password_file.unlink()
         if run.returncode:
             raise StackError(
-                f"PostgreSQL's data cannot be created ({_fault(run.stderr)})", f"look at {self._data.parent}"
+                f"PostgreSQL's data cannot be created ({fault_of(run.stderr)})",
+                f"look at {self._data.parent}",
             )
         fresh.rename(self._data)
 
@@ -219,14 +220,15 @@ def _let_through(path: Path) -> None:
 
 def _let_run(user: str) -> None:
     """Let a user run the package's binaries when its installer's umask did not."""
-    if not _run([str(binary("postgres")), "--version"], user, Path("/")).returncode:
+    if not run_as([str(binary("postgres")), "--version"], user, Path("/")).returncode:
         return
     for path in binary("postgres").parents[1].rglob("*"):
         mode = path.stat().st_mode
         path.chmod(mode | stat.S_IROTH | (stat.S_IXOTH if mode & stat.S_IXUSR else 0))
 
 
-def _run(argv: Sequence[str], user: str | None, cwd: Path) -> subprocess.CompletedProcess[str]:
+def run_as(argv: Sequence[str], user: str | None, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run a program to its end as another user, or as oneself."""
     try:
         return subprocess.run(
             argv,
@@ -243,7 +245,7 @@ def _run(argv: Sequence[str], user: str | None, cwd: Path) -> subprocess.Complet
         return subprocess.CompletedProcess(argv, 126, "", str(error))
 
 
-def _fault(text: str) -> str:
+def fault_of(text: str) -> str:
     """Return the first complaint: what follows it are its consequences."""
     lines = [line.strip() for line in text.splitlines() if line.strip()] or ["it wrote nothing"]
     return next((line for line in lines if "error:" in line or "FATAL:" in line), lines[-1])
