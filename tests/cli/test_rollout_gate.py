@@ -121,6 +121,14 @@ def test_only_what_stays_silent_stops_it() -> None:
     assert [gate.worse(silent) for _ in range(SILENT_READINGS)][-1] == f"{API} does not answer"
 
 
+def test_what_is_counted_for_ever_is_compared_with_where_it_was_first_read() -> None:
+    gate = Gate(reading())  # of a version that has just begun, and has not audited
+
+    told = [gate.worse(reading(**{COUNTED_FOR_EVER: number})) for number in (2.0, 2.0, 3.0)]  # type: ignore[arg-type]  # audits, not staleness
+
+    assert told == [None, None, f"the audit {COUNTED_FOR_EVER} finds 3 contradictions and found 2"]
+
+
 @given(st.lists(st.tuples(st.integers(0, 10**6), st.floats(0, MOST_BURN * ERROR_BUDGET)), max_size=20))
 def test_within_the_budget_nothing_is_said(steps: list[tuple[int, float]]) -> None:
     gate, total, failed = Gate(reading()), 0, 0

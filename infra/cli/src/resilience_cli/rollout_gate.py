@@ -121,7 +121,7 @@ class Gate:
 
     def _audits(self, reading: Reading) -> str | None:
         for audit, number in sorted(reading.violations.items()):
-            before = self._violations.setdefault(audit, 0.0)
+            before = self._violations.setdefault(audit, number if audit == COUNTED_FOR_EVER else 0.0)
             if number > before:
                 return f"the audit {audit} finds {number:.0f} contradictions and found {before:.0f}"
         return None
