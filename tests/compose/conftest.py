@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 
+import docker  # type: ignore[import-untyped]  # it has no types
 import pytest
 from docker.models.containers import Container  # type: ignore[import-untyped]  # it has no types
 from testcontainers.core.docker_client import DockerClient
@@ -15,8 +16,14 @@ collect_ignore_glob = [] if PROJECT else ["test_*.py"]
 
 
 @pytest.fixture(scope="session")
-def composition() -> Iterator[Mapping[str, Container]]:
-    """Each container of the composition by the name of its service."""
+def engine() -> Iterator[docker.DockerClient]:
+    """The engine that runs it."""
     with closing(DockerClient().client) as engine:
-        found = engine.containers.list(all=True, filters={"label": f"com.docker.compose.project={PROJECT}"})
-        yield {container.labels["com.docker.compose.service"]: container for container in found}
+        yield engine
+
+
+@pytest.fixture(scope="module")
+def composition(engine: docker.DockerClient) -> Mapping[str, Container]:
+    """Each container of the composition by the name of its service; a canary of another file may have replaced one."""
+    found = engine.containers.list(all=True, filters={"label": f"com.docker.compose.project={PROJECT}"})
+    return {container.labels["com.docker.compose.service"]: container for container in found}
