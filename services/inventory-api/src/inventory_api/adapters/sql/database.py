@@ -29,8 +29,10 @@ _NOTHING = text("SELECT 1")
 _LET_GO = text(
     "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE pid = :pid AND wait_event = 'SyncRep'"
 )
-_BUSY = frozenset({"55P03", "40P01", "40001"})
-"""lock_not_available, deadlock_detected, serialization_failure: the server is well, the row is in demand."""
+_BUSY = frozenset({"55P03", "40P01", "40001", "0A000"})
+"""lock_not_available, deadlock_detected, serialization_failure: the server is well, the row is in demand. And
+feature_not_supported, "cached plan must not change result type": a migration has added a column since the statement was
+prepared on this connection. asyncpg prepares it anew for the next transaction, not for the one that fails by it."""
 _NO_SCHEMA = frozenset({"42P01", "42703"})
 """undefined_table, undefined_column: the server is well and not all migrations have run on it yet."""
 _AWAY = ("08", "25006", "28", "53", "57", "3D", "55000")

@@ -25,6 +25,7 @@ _BUSY = (
     asyncpg.LockNotAvailableError,
     asyncpg.DeadlockDetectedError,
     asyncpg.SerializationError,
+    asyncpg.InvalidCachedStatementError,  # a migration has added a column since the statement was prepared
 )
 _AWAY = (
     asyncpg.PostgresConnectionError,
