@@ -9,15 +9,24 @@ import argparse
 import asyncio
 import os
 from importlib import resources
+from random import uniform
 
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, NullPool, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from inventory_api.adapters.sql.url import engine_on
 
 LOCK = 7_267_001
 """Advisory lock that replicas starting together queue on."""
+LOCK_MS = 100
+"""A migration waits no longer for a table: whoever comes then waits behind it. It lets go of those it has, too, and so
+meets nobody who takes tables in another order."""
+PAUSE_S = (0.1, 0.5)
+"""Before it tries again; shortest and longest."""
+_LOCK_NOT_AVAILABLE = "55P03"
 
 
 def main() -> None:
@@ -36,11 +45,26 @@ async def migrate(url: str, revision: str = "head") -> None:
     try:
         async with engine.connect() as connection:
             await connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": LOCK})
+            await connection.execute(text(f"SET lock_timeout = {LOCK_MS}"))
             await connection.commit()
-            await connection.run_sync(_run, revision)
-            await connection.commit()
+            await _patiently(connection, revision)
     finally:
         await engine.dispose()
+
+
+async def _patiently(connection: AsyncConnection, revision: str) -> None:
+    """Migrate, again while others have a table; a migration that was done by then stays done."""
+    while True:
+        try:
+            await connection.run_sync(_run, revision)
+            await connection.commit()
+        except DBAPIError as error:
+            if getattr(error.orig, "sqlstate", None) != _LOCK_NOT_AVAILABLE:
+                raise
+            await connection.rollback()
+            await asyncio.sleep(uniform(*PAUSE_S))  # noqa: S311 - spreads attempts, guards nothing
+        else:
+            return
 
 
 def _run(connection: Connection, revision: str) -> None:
