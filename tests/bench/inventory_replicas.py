@@ -18,6 +18,7 @@ from tests.fixtures.stack import RunningStack, running_stack
 
 PARTS = ("kafka", "postgresql", "redis", "inventory-api")
 READY_S = 180
+STOP_S = 30
 
 
 class Replica:
@@ -68,6 +69,12 @@ class Replica:
         if self._process is not None:
             self._process.kill()
             self._process.wait()
+
+    def stop(self) -> int:
+        """End it in order; return its exit code."""
+        assert self._process
+        self._process.terminate()
+        return self._process.wait(STOP_S)
 
     def _ready(self) -> bool:
         try:
