@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
-from resilience_cli.stack.certificates import AUTHORITY, write_certificates
+from resilience_cli.stack.certificates import AUTHORITY, VALID, write_certificates
 from resilience_runtime import KafkaAccess, KafkaSettings, load
 from resilience_runtime.kafka import SaslMechanism, SecurityProtocol
 
@@ -117,6 +121,31 @@ def test_authorities_are_read_anew_for_each_client(authority: Path) -> None:
 
     with pytest.raises(OSError, match="No such file"):
         access.options()
+
+
+async def test_a_client_goes_by_the_authorities_that_are_in_the_file_at_each_connection(
+    authority: Path,
+) -> None:
+    trust = KafkaAccess("broker:1", SecurityProtocol.SSL, cafile=authority).ssl_context()
+    assert trust
+    async with serving(authority.with_name(VALID)) as before:
+        write_certificates(authority.parent)
+        async with serving(authority.with_name(VALID)) as after:
+            _, writer = await asyncio.open_connection("127.0.0.1", after, ssl=trust)
+            writer.close()
+            await writer.wait_closed()
+            with pytest.raises(ssl.SSLCertVerificationError):
+                await asyncio.open_connection("127.0.0.1", before, ssl=trust)
+
+
+@asynccontextmanager
+async def serving(certificate: Path) -> AsyncIterator[int]:
+    """Give the port of a server with a certificate as it is now."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate)
+    server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0, ssl=context)
+    async with server:
+        yield int(server.sockets[0].getsockname()[1])
 
 
 def test_mechanisms_have_kafkas_own_names() -> None:

@@ -38,6 +38,26 @@ class SaslMechanism(StrEnum):
     SCRAM_SHA_512 = "SCRAM-SHA-512"
 
 
+class AuthoritiesFile(ssl.SSLContext):
+    """Trusts the authorities that are in a file whenever a connection is made; those of the system without one.
+
+    aiokafka and Faust are given one context for all connections of a client, which may live for months.
+    """
+
+    def __init__(self, _protocol: int, cafile: Path | None) -> None:
+        self._cafile = cafile
+        if cafile:
+            self.load_verify_locations(cafile)
+
+    def wrap_bio(self, *given: Any, **named: Any) -> ssl.SSLObject:
+        """Begin TLS on a connection.
+
+        Raises:
+            OSError: the file cannot be read; for aiokafka a broker that is away, and it tries again.
+        """
+        return ssl.create_default_context(cafile=self._cafile).wrap_bio(*given, **named)
+
+
 @dataclass(frozen=True, slots=True)
 class KafkaAccess:
     """What every client of Kafka is given.
@@ -83,12 +103,10 @@ class KafkaAccess:
     def ssl_context(self) -> ssl.SSLContext | None:
         """Return how to trust a broker, its name checked; None without TLS.
 
-        The file is read each time, so that new connections go by what is in it now.
-
         Raises:
             OSError: the authorities cannot be read.
         """
-        return ssl.create_default_context(cafile=self.cafile) if self.protocol.encrypted else None
+        return AuthoritiesFile(ssl.PROTOCOL_TLS_CLIENT, self.cafile) if self.protocol.encrypted else None
 
     @property
     def secret(self) -> str | None:
