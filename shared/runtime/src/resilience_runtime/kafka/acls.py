@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Collection
-from contextlib import asynccontextmanager
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any
 
 from aiokafka.client import AIOKafkaClient
-from aiokafka.errors import KafkaError, for_code
+from aiokafka.errors import for_code
 from aiokafka.protocol.admin import CreateAclsRequest, DeleteAclsRequest, DescribeAclsRequest
 
 from resilience_runtime.errors import RuntimeFault
 
 from .access import KafkaAccess
+from .bare_client import ask, bare_client
 
-ANSWER_S = 15.0
 ANY = 1
 USER = "User:"
 EVERY_NAME = "*"
@@ -146,7 +143,7 @@ async def check_acls(kafka: KafkaAccess, declared: Collection[Acl]) -> AclDrift:
     Raises:
         AclsError: the broker is away, has no authorizer, or refuses.
     """
-    async with _client(kafka) as client:
+    async with bare_client(kafka, AclsError) as client:
         return compare(declared, await _present(client))
 
 
@@ -156,33 +153,19 @@ async def apply_acls(kafka: KafkaAccess, declared: Collection[Acl]) -> AclDrift:
     Raises:
         AclsError: the broker is away, has no authorizer, or refuses.
     """
-    async with _client(kafka) as client:
+    async with bare_client(kafka, AclsError) as client:
         drift = compare(declared, await _present(client))
         for acl in drift.missing:
-            answer = await _ask(client, CreateAclsRequest(*_fields(acl)))
+            answer = await ask(client, CreateAclsRequest(*_fields(acl)))
             _raise_for(str(acl), *(code for code, _ in answer.creation_responses))
         for acl in drift.extra:
-            answer = await _ask(client, DeleteAclsRequest(*_fields(acl)))
+            answer = await ask(client, DeleteAclsRequest(*_fields(acl)))
             _raise_for(str(acl), *(code for code, *_ in answer.filter_responses))
     return drift
 
 
-@asynccontextmanager
-async def _client(kafka: KafkaAccess) -> AsyncIterator[AIOKafkaClient]:
-    # AIOKafkaAdminClient knows nothing of ACLs; the client beneath it sends any request of the protocol.
-    client = AIOKafkaClient(**kafka.options(), request_timeout_ms=int(ANSWER_S * 1000))
-    try:
-        async with asyncio.timeout(ANSWER_S * 2):
-            await client.bootstrap()
-            yield client
-    except (KafkaError, OSError, TimeoutError) as error:
-        raise AclsError(f"{kafka.bootstrap}: {error or 'no answer'}") from error
-    finally:
-        await client.close()
-
-
 async def _present(client: AIOKafkaClient) -> set[Acl]:
-    answer = await _ask(client, DescribeAclsRequest(ANY, None, ANY, None, None, ANY, ANY))
+    answer = await ask(client, DescribeAclsRequest(ANY, None, ANY, None, None, ANY, ANY))
     _raise_for("permissions cannot be read", answer.error_code)
     return {
         Acl(
@@ -197,10 +180,6 @@ async def _present(client: AIOKafkaClient) -> set[Acl]:
         for resource, name, pattern, entries in answer.resources
         for principal, host, operation, permission in entries
     }
-
-
-async def _ask(client: AIOKafkaClient, request: Any) -> Any:
-    return await client.send(client.get_random_node(), request)
 
 
 def _fields(acl: Acl) -> tuple[int | str, ...]:
