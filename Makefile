@@ -23,7 +23,7 @@ test: .venv/dev.stamp ## Run the suite, real services included (10 to 13 minutes
 test-e2e: .venv/dev.stamp ## Everything up: outages, kills, console in a browser, alerts, runbooks (9 to 14 minutes)
 	@$(BIN)/python -m pytest -n 2 $(SPREAD) -m "(e2e or operations) and not chaos" $(ARGS)
 
-test-secured: .venv/dev.stamp ## A whole system on a Kafka with TLS, passwords and permissions (1 to 2 minutes)
+test-secured: .venv/dev.stamp ## A whole system on a Kafka with TLS, passwords and permissions (2 to 4 minutes)
 	@$(BIN)/python -m pytest -m secured $(ARGS)
 
 test-recovery: .venv/dev.stamp ## Kafka, the topic of levels, Redis and S3 are lost with their data, and what the runbook says is done (2 to 4 minutes)

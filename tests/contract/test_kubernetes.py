@@ -134,6 +134,9 @@ def test_every_variable_is_a_setting_and_its_value_is_taken(
         monkeypatch.setenv(variable, "from-elsewhere" if value is None else value)
     write_certificates(tmp_path)
     monkeypatch.setenv("KAFKA_SSL_CAFILE", str(tmp_path / AUTHORITY))
+    password = tmp_path / Path(given["KAFKA_SASL_PASSWORD_FILE"] or "").name
+    password.write_text("from-elsewhere", encoding="utf-8")
+    monkeypatch.setenv("KAFKA_SASL_PASSWORD_FILE", str(password))
 
     assert SETTINGS[name]().model_dump()["kafka_sasl_username"] == name
     assert name in PRINCIPALS
@@ -236,6 +239,15 @@ def references(node: Any) -> Iterator[str]:
             yield from references(one)
 
 
+def renamed(name: str) -> dict[str, str]:
+    """Which key of a secret is the content of a file whose name is another."""
+    return {
+        item["path"]: item["key"]
+        for volume in pod(name)["volumes"]
+        for item in volume.get("secret", {}).get("items", ())
+    }
+
+
 def test_the_readme_says_how_each_secret_is_made() -> None:
     readme = (KUBERNETES / "README.md").read_text(encoding="utf-8")
     made = set(re.findall(r"create secret generic (\S+)", readme))
@@ -246,7 +258,7 @@ def test_the_readme_says_how_each_secret_is_made() -> None:
         if "secretKeyRef" in one.get("valueFrom", {})
     }
     files = {
-        Path(value).name
+        renamed(name).get(file := Path(value).name, file)
         for name in DEPLOYMENTS
         for variable, value in environment(name).items()
         if value is not None and value.startswith("/run/secrets/")

@@ -1,18 +1,21 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from aiokafka.conn import AIOKafkaConnection
 
 from resilience_cli.stack.certificates import AUTHORITY, VALID, write_certificates
 from resilience_runtime import KafkaAccess, KafkaSettings, load
 from resilience_runtime.kafka import SaslMechanism, SecurityProtocol
 
 PASSWORD = "marked-7f3a"
+SASL = {"KAFKA_SECURITY_PROTOCOL": "SASL_PLAINTEXT", "KAFKA_SASL_USERNAME": "engine"}
 
 
 @pytest.fixture(autouse=True)
@@ -92,8 +95,28 @@ def test_the_password_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
             ["KAFKA_SSL_CAFILE: Value error, is no file of certificates"],
         ),
         ({"KAFKA_SASL_MECHANISM": "GSSAPI"}, ["KAFKA_SASL_MECHANISM: "]),
+        (
+            {"KAFKA_SASL_PASSWORD_FILE": __file__},
+            ["KAFKA_SASL_PASSWORD_FILE: Value error, has no use with KAFKA_SECURITY_PROTOCOL=PLAINTEXT"],
+        ),
+        (
+            SASL | {"KAFKA_SASL_PASSWORD_FILE": __file__, "KAFKA_SASL_PASSWORD": PASSWORD},
+            ["KAFKA_SASL_PASSWORD: Value error, has no use beside KAFKA_SASL_PASSWORD_FILE"],
+        ),
+        (
+            SASL | {"KAFKA_SASL_PASSWORD_FILE": "none.password"},
+            ["KAFKA_SASL_PASSWORD_FILE: Value error, cannot be read (No such file or directory)"],
+        ),
+        (
+            SASL | {"KAFKA_SASL_PASSWORD_FILE": os.devnull},
+            ["KAFKA_SASL_PASSWORD_FILE: Value error, is empty"],
+        ),
+        (
+            SASL | {"KAFKA_SASL_PASSWORD_FILE": __file__, "KAFKA_SASL_MECHANISM": "PLAIN"},
+            ["KAFKA_SASL_PASSWORD_FILE: Value error, has no use with KAFKA_SASL_MECHANISM=PLAIN"],
+        ),
     ],
-    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+    ids=lambda value: " ".join(value) if isinstance(value, dict) else "",
 )
 def test_what_does_not_fit_together_is_one_line_for_each_variable(
     variables: dict[str, str],
@@ -146,6 +169,29 @@ async def serving(certificate: Path) -> AsyncIterator[int]:
     server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0, ssl=context)
     async with server:
         yield int(server.sockets[0].getsockname()[1])
+
+
+async def test_a_password_in_a_file_is_read_anew_for_each_connection(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "engine.password"
+    file.write_text("before\n", encoding="utf-8")
+    for name, value in (SASL | {"KAFKA_SASL_PASSWORD_FILE": str(file)}).items():
+        monkeypatch.setenv(name, value)
+    options = load(KafkaSettings).kafka.options()
+    options.pop("bootstrap_servers")
+    first, second = (AIOKafkaConnection("broker", 1, **options) for _ in range(2))
+
+    before = first.authenticator_scram()
+    file.write_text("after", encoding="utf-8")
+    after = second.authenticator_scram()
+    again = first.authenticator_scram()
+    file.unlink()
+
+    found = [each._sasl_plain_password for each in (before, after, again)]
+    assert found == [b"before", b"after", b"after"]
+    with pytest.raises(OSError, match="No such file"):
+        first.authenticator_scram()
 
 
 def test_mechanisms_have_kafkas_own_names() -> None:

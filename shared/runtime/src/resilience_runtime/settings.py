@@ -14,7 +14,7 @@ from typing import Annotated, Any, NoReturn, TypeVar
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from .kafka.access import KafkaAccess, SaslMechanism, SecurityProtocol
+from .kafka.access import KafkaAccess, PasswordFile, SaslMechanism, SecurityProtocol
 
 EXIT_SETTINGS = 2
 
@@ -101,6 +101,7 @@ class KafkaSettings(BaseSettings):
 
     Attributes:
         kafka_sasl_username: the principal, with SASL.
+        kafka_sasl_password_file: has the password, and is read for each connection; instead of the password itself.
         kafka_ssl_cafile: authorities of the brokers' certificates, PEM; those of the system without it.
     """
 
@@ -110,6 +111,7 @@ class KafkaSettings(BaseSettings):
     kafka_security_protocol: SecurityProtocol = SecurityProtocol.PLAINTEXT
     kafka_sasl_mechanism: SaslMechanism = SaslMechanism.SCRAM_SHA_512
     kafka_sasl_username: Annotated[str | None, Field(validate_default=True)] = None
+    kafka_sasl_password_file: Path | None = None
     kafka_sasl_password: Annotated[SecretStr | None, Field(validate_default=True)] = None
     kafka_ssl_cafile: Path | None = None
 
@@ -117,10 +119,32 @@ class KafkaSettings(BaseSettings):
     @classmethod
     def _needed_by_sasl(cls, value: object, info: ValidationInfo) -> object:
         protocol = info.data.get("kafka_security_protocol")
-        if protocol and protocol.authenticated is not bool(value):
+        file = info.data.get("kafka_sasl_password_file", "refused, and told")
+        if info.field_name == "kafka_sasl_password" and file:
+            if value:
+                raise ValueError("has no use beside KAFKA_SASL_PASSWORD_FILE")
+        elif protocol and protocol.authenticated is not bool(value):
             verb = "is needed" if protocol.authenticated else "has no use"
             raise ValueError(f"{verb} with KAFKA_SECURITY_PROTOCOL={protocol}")
         return value
+
+    @field_validator("kafka_sasl_password_file")
+    @classmethod
+    def _readable(cls, path: Path | None, info: ValidationInfo) -> Path | None:
+        protocol = info.data.get("kafka_security_protocol")
+        if path is None:
+            return None
+        if protocol and not protocol.authenticated:
+            raise ValueError(f"has no use with KAFKA_SECURITY_PROTOCOL={protocol}")
+        if info.data.get("kafka_sasl_mechanism") is SaslMechanism.PLAIN:
+            raise ValueError("has no use with KAFKA_SASL_MECHANISM=PLAIN, whose password is read once")
+        try:
+            password = PasswordFile(path).encode()
+        except OSError as error:
+            raise ValueError(f"cannot be read ({error.strerror})") from error
+        if not password:
+            raise ValueError("is empty")
+        return path
 
     @field_validator("kafka_ssl_cafile")
     @classmethod
@@ -144,7 +168,7 @@ class KafkaSettings(BaseSettings):
             self.kafka_security_protocol,
             self.kafka_sasl_mechanism,
             self.kafka_sasl_username,
-            self.kafka_sasl_password,
+            self.kafka_sasl_password_file or self.kafka_sasl_password,
             self.kafka_ssl_cafile,
         )
 

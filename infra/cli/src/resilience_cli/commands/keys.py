@@ -1,4 +1,4 @@
-"""`resilience keys`: API keys for inventory-api and flag-service, and keys of backups."""
+"""`resilience keys`: API keys for inventory-api and flag-service, passwords of Kafka, and keys of backups."""
 
 from __future__ import annotations
 
@@ -13,11 +13,14 @@ from pydantic import TypeAdapter, ValidationError
 from resilience_cli.backup_key import BackupKey
 from resilience_cli.console import EXIT_CODES
 from resilience_cli.errors import StackError
+from resilience_cli.kafka_password import renew_password
 from resilience_cli.stack.keys import SCOPES
+from resilience_cli.target import find_target
 from resilience_runtime import KeyEntry, create_key
 
 app = typer.Typer(
-    help="API keys: made here, shown once, kept as SHA-256. And keys of backups.", no_args_is_help=True
+    help="API keys: made here, shown once, kept as SHA-256. And passwords of Kafka and keys of backups.",
+    no_args_is_help=True,
 )
 
 _ENTRIES = TypeAdapter(tuple[KeyEntry, ...])
@@ -52,6 +55,24 @@ def create(
     _write(file, (*_known(file), entry))
     document = {"name": name, "scopes": sorted(scope), "key": secret, "file": str(file)}
     typer.echo(json.dumps(document) if as_json else secret)
+
+
+@app.command(epilog=EXIT_CODES)
+def kafka(
+    user: Annotated[str, typer.Argument(help="Whose password; a principal of infra/kafka/acls.yaml.")],
+    file: Annotated[
+        Path, typer.Option(help="The file that KAFKA_SASL_PASSWORD_FILE names where it is used; it is there.")
+    ],
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document, for programs.")] = False,
+) -> None:
+    """Give a user of Kafka another password: first in Kafka, at once after it in the file. Nothing is restarted.
+
+    New connections prove themselves by it; what comes in between tries again. Open ones go on as they are until
+    they end.
+    """
+    renew_password(find_target().kafka, user, file)
+    document = {"user": user, "file": str(file)}
+    typer.echo(json.dumps(document) if as_json else f"{user} has another password, in Kafka and in {file}")
 
 
 @app.command(epilog=EXIT_CODES)

@@ -10,8 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import SecretStr
-
 from resilience_cli.rights import declared_rights
 from resilience_runtime.kafka.access import KafkaAccess, SaslMechanism, SecurityProtocol
 
@@ -43,8 +41,13 @@ class Security:
 
     def access(self, bootstrap: str, principal: str) -> KafkaAccess:
         """Return how a principal gets in."""
-        password = SecretStr(self._password(principal))
-        return KafkaAccess(bootstrap, LISTENER, MECHANISM, principal, password, self._folder / AUTHORITY)
+        self._password(principal)
+        file, authority = self.password_file(principal), self._folder / AUTHORITY
+        return KafkaAccess(bootstrap, LISTENER, MECHANISM, principal, file, authority)
+
+    def password_file(self, principal: str) -> Path:
+        """Return where a principal's password is kept."""
+        return self.place.secret(f"kafka-{principal}.password")
 
     def users(self) -> tuple[str, ...]:
         """Return the arguments that make the users when the broker's data is created."""
@@ -75,8 +78,7 @@ class Security:
         }
 
     def _password(self, principal: str) -> str:
-        file = self.place.secret(f"kafka-{principal}.password")
-        return read_or_create(file, lambda: secrets.token_urlsafe(24))
+        return read_or_create(self.password_file(principal), lambda: secrets.token_urlsafe(24))
 
 
 def environment_of(access: KafkaAccess) -> dict[str, str]:
@@ -84,10 +86,13 @@ def environment_of(access: KafkaAccess) -> dict[str, str]:
     told = {"KAFKA_BOOTSTRAP_SERVERS": access.bootstrap}
     if access.protocol is SecurityProtocol.PLAINTEXT:
         return told
+    file = access.password if isinstance(access.password, Path) else None
     return told | {
         "KAFKA_SECURITY_PROTOCOL": str(access.protocol),
         "KAFKA_SASL_MECHANISM": str(access.mechanism),
         "KAFKA_SASL_USERNAME": access.username or "",
-        "KAFKA_SASL_PASSWORD": access.secret or "",
+        # Both, so that the one of whoever starts the process is not beside ours.
+        "KAFKA_SASL_PASSWORD": "" if file else access.secret or "",
+        "KAFKA_SASL_PASSWORD_FILE": str(file or ""),
         "KAFKA_SSL_CAFILE": str(access.cafile or ""),
     }

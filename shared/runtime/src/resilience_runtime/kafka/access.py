@@ -38,6 +38,23 @@ class SaslMechanism(StrEnum):
     SCRAM_SHA_512 = "SCRAM-SHA-512"
 
 
+class PasswordFile(str):
+    """What is in a file whenever a connection proves who it is. Its own text is the file's path.
+
+    aiokafka is given a password once, and encodes it anew for SCRAM on each connection. PLAIN does not.
+    """
+
+    __slots__ = ()
+
+    def encode(self, *_: object, **__: object) -> bytes:
+        """Return the password that is in the file now.
+
+        Raises:
+            OSError: the file cannot be read; for aiokafka a broker that is away, and it tries again.
+        """
+        return Path(self).read_bytes().strip()
+
+
 class AuthoritiesFile(ssl.SSLContext):
     """Trusts the authorities that are in a file whenever a connection is made; those of the system without one.
 
@@ -65,7 +82,7 @@ class KafkaAccess:
     Attributes:
         bootstrap: `host:port`, separated by commas.
         username: the principal; with SASL alone.
-        password: never shown nor logged.
+        password: never shown nor logged; or the file that has it, read for each connection.
         cafile: authorities of the brokers' certificates, PEM; those of the system when None.
     """
 
@@ -73,7 +90,7 @@ class KafkaAccess:
     protocol: SecurityProtocol = SecurityProtocol.PLAINTEXT
     mechanism: SaslMechanism = SaslMechanism.SCRAM_SHA_512
     username: str | None = None
-    password: SecretStr | None = None
+    password: SecretStr | Path | None = None
     cafile: Path | None = None
 
     @classmethod
@@ -110,5 +127,7 @@ class KafkaAccess:
 
     @property
     def secret(self) -> str | None:
-        """The password itself."""
+        """The password itself, as aiokafka takes it."""
+        if isinstance(self.password, Path):
+            return PasswordFile(self.password)
         return self.password.get_secret_value() if self.password else None
