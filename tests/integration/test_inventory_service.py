@@ -424,6 +424,12 @@ def test_secrets_stay_inside(api: httpx.Client, sku: str, stack: RunningStack) -
     assert not any(password in answer.text or "Traceback" in answer.text for answer in answers)
 
 
+def streams(url: str) -> bool:
+    """Say whether a replica lets clients follow; one that has just started may have to read first."""
+    with httpx.stream("GET", f"{url}/v1/stream", timeout=5, trust_env=False) as answer:
+        return answer.status_code == httpx.codes.OK
+
+
 @dataclass
 class Ear:
     """A client of the event stream that can be cut off; it goes on by the id of the last event that it has."""
@@ -440,6 +446,7 @@ class Ear:
     @asynccontextmanager
     async def listening(self, url: str) -> AsyncIterator[None]:
         headers = {"Last-Event-ID": self.last_id} if self.last_id else {}
+        await asyncio.to_thread(until, lambda: streams(url))
         async with (
             httpx.AsyncClient(base_url=url, timeout=30, trust_env=False, headers=headers) as client,
             client.stream("GET", "/v1/stream") as answer,
