@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import NamedTuple
@@ -65,12 +65,16 @@ class Command:
         return self.run("up", *without(parts), **env)
 
     @contextmanager
-    def running(self, *parts: str) -> Iterator[subprocess.Popen[str]]:
-        """Start with some parts alone, give the process once they are ready, and end everything."""
+    def running(self, *parts: str, options: Sequence[str] = ()) -> Iterator[subprocess.Popen[str]]:
+        """Start with some parts alone and some options, give the process once they are ready, and end everything."""
         log = self.root.with_suffix(".log")
         with log.open("a") as output:
             process = subprocess.Popen(
-                [RESILIENCE, "up", *without(parts)], env=self.env, stdout=output, stderr=output, text=True
+                [RESILIENCE, "up", *without(parts), *options],
+                env=self.env,
+                stdout=output,
+                stderr=output,
+                text=True,
             )
         try:
             until("ready", lambda: process.poll() is not None or self._is_ready(process.pid))

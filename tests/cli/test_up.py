@@ -242,3 +242,11 @@ def test_a_mirror_that_cannot_be_is_refused_before_anything_starts(
     assert done.code == 2
     assert said in " ".join(re.sub("[│╭╮╰╯─]", "", done.err).split())
     assert not command.root.exists()
+
+
+def test_a_database_that_had_a_standby_waits_for_none_without_it(command: Command) -> None:
+    with command.running("postgresql", options=("--standby",)):
+        run_apart(execute(command.state().env["DATABASE_URL"], "CREATE TABLE kept (what text)"))
+
+    with command.running("postgresql"):
+        run_apart(execute(command.state().env["DATABASE_URL"], "INSERT INTO kept VALUES ('still here')"))

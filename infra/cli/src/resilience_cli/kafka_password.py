@@ -57,9 +57,10 @@ def _replaced(file: Path, text: str) -> Iterator[None]:
             os.chown(fresh, before.st_uid, before.st_gid)  # whoever reads the file may be another user
             fresh.chmod(stat.S_IMODE(before.st_mode))
             yield
-            fresh.replace(file)
-        finally:
+        except Exception:  # and not what interrupts: Kafka may have taken it then, and nothing else has it
             fresh.unlink(missing_ok=True)
+            raise
+        fresh.replace(file)
     except FileExistsError as error:
         raise StackError(
             f"{fresh} is there: another change is under way, or was cut off",

@@ -59,7 +59,7 @@ class Replay:
         self._contained: set[int] = set()
         self._seen: set[int] = set()
         self._lineage = ""
-        self._next = 0
+        self._next = self._backed_up_at = 0
         self.statements = 0
 
     async def __aenter__(self) -> Self:
@@ -111,6 +111,8 @@ class Replay:
             return
         if await old.fetchval("SELECT lineage FROM redo_log") != self._lineage:
             return
+        if await old.fetchval("SELECT next_offset FROM redo_log") < self._backed_up_at:
+            return  # a standby that stopped following: all it has is in the backup, in part since overwritten
         rows = await old.fetch("SELECT id, table_name, rows_json, created_at FROM redo ORDER BY id")
         unknown = [row for row in rows if row["id"] not in self._seen | self._contained]
         await self._apply((row["id"], row["table_name"], row["rows_json"]) for row in unknown)
@@ -140,7 +142,7 @@ class Replay:
         for name in self._tables:  # what is replayed is in the log already
             await self._connection.execute(_triggers("DISABLE", name))
         self._lineage = await self._connection.fetchval("SELECT lineage FROM redo_log")
-        self._next = await self._connection.fetchval("SELECT next_offset FROM redo_log")
+        self._next = self._backed_up_at = await self._connection.fetchval("SELECT next_offset FROM redo_log")
         self._contained = {row[0] for row in await self._connection.fetch("SELECT id FROM redo")}
         self._consumer.assign([self._partition])
         first = (await self._consumer.beginning_offsets([self._partition]))[self._partition]

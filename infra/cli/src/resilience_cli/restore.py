@@ -101,22 +101,31 @@ async def _take_the_place(
         return old, 0
     async with connected(with_name(url, fresh)) as connection:
         replay = Replay(connection, KafkaAccess.of(kafka))
-        async with replay:
+        async with replay, _ahead(standby) as follower:
             await replay.catch_up()
             async with _set_aside(maintenance, url) as old:
                 await replay.catch_up()
                 if old:
                     async with connected(with_name(url, old)) as former:
                         await replay.take_over(former)
-                if standby:
-                    async with connected(standby, "the standby", WITHOUT) as follower:
-                        await _await_replayed(follower)
-                        await replay.take_over(follower)
+                if follower:
+                    await replay.take_over(follower)
                 await replay.finish()
                 await _check_books(with_name(url, fresh))
                 await connection.close()
                 await maintenance.execute(f'ALTER DATABASE "{fresh}" RENAME TO "{name_of(url)}"')
     return old, replay.statements
+
+
+@asynccontextmanager
+async def _ahead(standby: str | None) -> AsyncIterator[asyncpg.Connection | None]:
+    """Connect to a standby that shows all it has, if there is one: before anybody is without a database."""
+    if standby is None:
+        yield None
+        return
+    async with connected(standby, "the standby", WITHOUT) as follower:
+        await _await_replayed(follower)
+        yield follower
 
 
 async def _await_replayed(follower: asyncpg.Connection) -> None:
@@ -126,7 +135,8 @@ async def _await_replayed(follower: asyncpg.Connection) -> None:
             return
         await asyncio.sleep(LOOK_S)
     raise StackError(
-        f"the standby has not replayed its log after {REPLAYED_S:g} s", "look at its log, then try again"
+        f"the standby has not replayed its log after {REPLAYED_S:g} s",
+        "look at its log, and read it by a member of pg_monitor",
     )
 
 

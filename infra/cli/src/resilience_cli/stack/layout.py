@@ -71,7 +71,7 @@ def backing_parts(place: Place, ports: Ports, secured: bool) -> dict[str, Part]:
     """Build what the services depend on."""
     parts: list[Part] = [
         *(kafka(place, ports, secured, name) for name in brokers(ports)),
-        PostgreSQL(place, ports["postgresql"]),
+        PostgreSQL(place, ports["postgresql"], followed=STANDBY in ports),
         Redis(place, ports["redis"]),
         S3(place, ports["s3"]),
         OpenAI(place, ports["openai"]),

@@ -55,6 +55,8 @@ class PostgreSQL:
     place: Place
     port: int
     name: str = "postgresql"
+    followed: bool = False
+    """Whether a standby belongs to it; what an earlier start let commits wait for is not there without one."""
     # "Fast" shutdown: clients are disconnected, data is written. SIGTERM would wait for every client.
     stop_signal: signal.Signals = signal.SIGINT
 
@@ -75,6 +77,7 @@ class PostgreSQL:
             self._initialise(user)
         self.check_data()
         options = [f"--{name}={value}" for name, value in SETTINGS.items()]
+        options += [] if self.followed else ["--synchronous_standby_names="]
         argv = (str(binary("postgres")), "-D", str(self._data), "-p", str(self.port), *options)
         return Command(argv, env={"LC_ALL": "C.UTF-8", "TZ": "UTC"}, cwd=self._data, user=user)
 

@@ -40,8 +40,7 @@ class Standby(PostgreSQL):
     def prepare(self) -> Command:
         """Copy the first server's data once; say how to follow it from there."""
         command = PostgreSQL.prepare(self)
-        passfile = self._passfile(command.user)
-        way = f"host={LOOPBACK} port={self.primary_port} user={USER} application_name={FOLLOWER} passfile={passfile}"
+        way = f"{self._way(command.user)} application_name={FOLLOWER}"
         return replace(command, argv=(*command.argv, f"--primary_conninfo={way}"))
 
     def talk(self) -> None:
@@ -66,7 +65,9 @@ class Standby(PostgreSQL):
             if await first.fetchval(_IDENTITY) != identity:
                 return
             if not await first.fetchval(_FOLLOWS, FOLLOWER):
-                raise NotReadyError("it does not follow yet")
+                raise NotReadyError(
+                    f"it does not follow yet; away for too long, it is made anew without {self._data.parent}"
+                )
             for statement in _WAITED_FOR:
                 await first.execute(statement)
         finally:
@@ -75,7 +76,7 @@ class Standby(PostgreSQL):
     def _initialise(self, user: str | None) -> None:
         fresh = self._data.with_name("data.new")
         shutil.rmtree(fresh, ignore_errors=True)
-        way = f"host={LOOPBACK} port={self.primary_port} user={USER} dbname={DATABASE} passfile={self._passfile(user)}"
+        way = f"{self._way(user)} dbname={DATABASE}"
         argv = [
             str(binary("pg_basebackup")),
             "--no-password",
@@ -96,6 +97,12 @@ class Standby(PostgreSQL):
         (fresh / "postgresql.auto.conf").write_text("", encoding="ascii")
         fresh.rename(self._data)
 
+    def _way(self, user: str | None) -> str:
+        """Say how to get to the first server; the password is in a file, as everybody may read arguments."""
+        return (
+            f"host={LOOPBACK} port={self.primary_port} user={USER} passfile={_quoted(self._passfile(user))}"
+        )
+
     def _passfile(self, user: str | None) -> Path:
         file = self._data.with_name("passfile")
         file.touch(mode=0o600)
@@ -103,3 +110,9 @@ class Standby(PostgreSQL):
         if user:
             shutil.chown(file, user, user)
         return file
+
+
+def _quoted(path: Path) -> str:
+    """Write a path as libpq reads values."""
+    escaped = str(path).replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"

@@ -46,6 +46,8 @@ async def migrate(url: str, revision: str = "head") -> None:
         async with engine.connect() as connection:
             await connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": LOCK})
             await connection.execute(text(f"SET lock_timeout = {LOCK_MS}"))
+            # Not for a standby that is away, with the tables' locks in hand.
+            await connection.execute(text("SET synchronous_commit = local"))
             await connection.commit()
             await _patiently(connection, revision)
     finally:

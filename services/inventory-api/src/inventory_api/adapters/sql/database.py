@@ -11,10 +11,12 @@ from typing import Any
 import asyncpg
 from sqlalchemy import event, text
 from sqlalchemy.exc import DBAPIError, DisconnectionError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from inventory_api.application.errors import BusyError, RowInDemandError, UnavailableError
 from resilience_guards import CallNotPermitted, CircuitBreaker
+from resilience_runtime.ending import end
 
 from .session import Session, watched
 from .slots import Slots
@@ -62,6 +64,7 @@ def connect(url: str, limits: Limits, application: str) -> AsyncEngine:
         pool={
             "pool_size": limits.writers + limits.readers,
             "max_overflow": 0,
+            "pool_use_lifo": True,
             "pool_timeout": limits.deadline_s,
         },
         timeout=limits.deadline_s,
@@ -88,7 +91,10 @@ def against(error: BaseException) -> bool:
         return error.connection_invalidated or state is None or state.startswith(_AWAY)
     if isinstance(error, asyncpg.PostgresError):
         return (_sqlstate(error) or "").startswith(_AWAY)
-    return isinstance(error, OSError | TimeoutError | asyncpg.InterfaceError | asyncpg.InternalClientError)
+    return isinstance(
+        error,
+        OSError | TimeoutError | PoolTimeoutError | asyncpg.InterfaceError | asyncpg.InternalClientError,
+    )
 
 
 def _translate(state: str | None, error: Exception) -> None:
@@ -148,6 +154,8 @@ class Database:
 
     async def close(self) -> None:
         """Drop the connections without waiting for the server."""
+        for task in list(self._letting_go):
+            await end(task)
         await self._engine.dispose(close=False)
 
     @asynccontextmanager
