@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import random
 import socket
+from collections.abc import Iterator
+from functools import cache
+from itertools import cycle, islice
 
 LOOPBACK = "127.0.0.1"
 # Below the range from which systems take the ports of outgoing connections, so that a part that was stopped
@@ -31,12 +34,16 @@ def is_free(port: int) -> bool:
     return True
 
 
+@cache
+def _in_turn(ports: range) -> Iterator[int]:
+    return cycle(random.SystemRandom().sample(ports, k=len(ports)))
+
+
 def free_ports(count: int) -> list[int]:
-    """Return ports that nobody listens on now, all different."""
-    found: list[int] = []
-    for port in random.SystemRandom().sample(PRIVATE_PORTS, k=len(PRIVATE_PORTS)):
-        if len(found) == count:
-            break
-        if is_free(port):
-            found.append(port)
-    return found
+    """Return ports that nobody listens on now, all different.
+
+    One process is given none of them again before it was given all others: a part may take its time until it
+    listens.
+    """
+    candidates = islice(_in_turn(PRIVATE_PORTS), len(PRIVATE_PORTS))
+    return list(islice(filter(is_free, candidates), count))
