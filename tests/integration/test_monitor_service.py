@@ -191,7 +191,12 @@ async def test_each_dependency_is_seen_and_published(env: dict[str, str], tmp_pa
     assert len({event.boot for event in events}) == 1
     assert all(later.sequence > earlier.sequence for earlier, later in pairwise(events))
     assert all(board[name]["probing"] == "probed" for name in NAMES)
-    assert 'health_monitor_probes_total{dependency="postgresql",outcome="ok"}' in metrics
+    counters = {
+        f'health_monitor_probes_total{{dependency="{name}",outcome="{outcome}"}}'
+        for name in NAMES
+        for outcome in outcomes(events, name)
+    }
+    assert all(counter in metrics for counter in counters)
     assert rss < 150 * MEGABYTE
     assert monitor.process.returncode == 0
 
