@@ -69,10 +69,10 @@ def test_of_the_stack_on_this_machine_all_is_so_but_what_needs_more_machines(
     quick_stack.restart("inventory-api", ANONYMOUS_SCOPES="")
     try:
         until("ready", lambda: shop.inventory.get("/health/ready").is_success)
-        until("OPTIMAL", lambda: shop.level_at_flags().level is Level.OPTIMAL)
-        assert failed(capsys, Checklist.DEPLOYMENT) == {"smoke"}
+        # What the restart cut off may lower the level for a moment, once it is noticed.
+        until("all but what needs a key", lambda: failed(capsys, Checklist.DEPLOYMENT) == {"smoke"})
         monkeypatch.setenv("RESILIENCE_API_KEY", quick_stack.operator_key())
-        assert failed(capsys, Checklist.DEPLOYMENT) == set()
+        until("every point", lambda: failed(capsys, Checklist.DEPLOYMENT) == set())
         assert "keys" not in failed(capsys, Checklist.GO_LIVE)
     finally:
         quick_stack.restart("inventory-api", ANONYMOUS_SCOPES="read,reserve,write")
