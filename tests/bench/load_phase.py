@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from statistics import linear_regression
 from time import perf_counter
+from typing import Any
 
+import boto3
 import psutil
 
 from resilience_cli.stack import SERVICES, read_state
@@ -23,6 +25,7 @@ PER_S, BURST_PER_S = 500, 5_000
 USERS, THINK_S = 1_000, (1.0, 3.0)
 CONNECTIONS = 1_000
 LOOK_EVERY_S = 1.0
+SPAN_S, AS_BEFORE = 5.0, 0.9
 WARM_SHARE = 0.3
 """So much of a soak is not looked at: caches fill, and pools and code reach their size."""
 DELIBERATE = frozenset({Answer.SERVED, Answer.STALE, Answer.LATER, Answer.REFUSED})
@@ -48,6 +51,22 @@ class Phase:
         if self.per_s is None:
             return Plan(port, kinds, self.seconds, USERS, think_s=THINK_S)
         return Plan(port, kinds, self.seconds, self.connections, self.per_s)
+
+
+@dataclass
+class _Share:
+    """How much of some answers was served; all of none."""
+
+    answers: int = 0
+    good: int = 0
+
+    def count(self, answer: Answer) -> None:
+        self.answers += 1
+        self.good += answer is Answer.SERVED
+
+    @property
+    def served(self) -> float:
+        return self.good / self.answers if self.answers else 1.0
 
 
 @dataclass
@@ -82,12 +101,20 @@ class Seen:
 
     @property
     def recovered_s(self) -> float:
-        """Seconds from the return of what failed to the last request that was answered otherwise than served."""
-        total = self.total
-        late = [
-            due for due, answer in zip(total.due_s, total.answers, strict=True) if answer is not Answer.SERVED
-        ]
-        return max(0.0, max(late, default=0.0) - (self.mended_s or 0.0))
+        """Seconds from the return of what failed until as much is served as before it broke.
+
+        They are counted in spans of `SPAN_S`: the end of the last one with less than `AS_BEFORE` of the share served
+        before, which is all where the machine bears the load.
+        """
+        mended_s, total = self.mended_s or self.began_s, self.total
+        before, after = _Share(), defaultdict[int, _Share](_Share)
+        for due_s, answer in zip(total.due_s, total.answers, strict=True):
+            if due_s >= mended_s:
+                after[int((due_s - mended_s) / SPAN_S)].count(answer)
+            elif due_s < (self.broken_s or self.began_s):
+                before.count(answer)
+        poor = [span for span, share in after.items() if share.served < AS_BEFORE * before.served]
+        return SPAN_S * (max(poor, default=-1) + 1)
 
     def grown_mb(self) -> dict[str, float]:
         """Return by how much each service grew while it was looked at, by the line through its memory."""
@@ -110,14 +137,45 @@ def play(phase: Phase, stack: RunningStack, pool: ProcessPoolExecutor, kinds: Se
         running = pool.submit(drive, phase.plan(port, kinds))
         if phase.fault:
             part, _, how = phase.fault.rpartition("-")
+            goods = pictures(stack)  # this stack's S3 forgets all when it is killed; a real one does not
             time.sleep(phase.before_s)
             seen.broken_s = perf_counter()
             (stack.stop if how == "kill" else stack.pause)(part)
             time.sleep(phase.down_s)
             stack.restore(part)
+            put_back(stack, goods)
             seen.mended_s = perf_counter()
         seen.outcomes = running.result()[0]
     return seen
+
+
+def pictures(stack: RunningStack) -> list[dict[str, Any]]:
+    """Return what is in the stack's bucket, each as S3 takes it."""
+    s3, bucket = _s3(stack), stack.env["S3_BUCKET"]
+    kept = []
+    for each in s3.list_objects_v2(Bucket=bucket).get("Contents", []):
+        one = s3.get_object(Bucket=bucket, Key=each["Key"])
+        said = {name: one[name] for name in ("ContentType", "Metadata")}
+        kept.append({"Bucket": bucket, "Key": each["Key"], "Body": one["Body"].read(), **said})
+    return kept
+
+
+def put_back(stack: RunningStack, objects: Sequence[Mapping[str, Any]]) -> None:
+    """Put what was in the stack's bucket there again."""
+    s3 = _s3(stack)
+    for each in objects:
+        s3.put_object(**each)
+
+
+def _s3(stack: RunningStack) -> Any:
+    env = stack.env
+    return boto3.client(
+        "s3",
+        endpoint_url=env["S3_ENDPOINT_URL"],
+        region_name=env["AWS_REGION"],
+        aws_access_key_id=env["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=env["AWS_SECRET_ACCESS_KEY"],
+    )
 
 
 @contextmanager

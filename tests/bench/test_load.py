@@ -14,7 +14,7 @@ from resilience_cli.stack import SERVICES
 from tests.bench.inventory_client import Answer, Outcome
 from tests.bench.load import FREEZES, KILLS, SINGLE, USAGE, judged, main, phases
 from tests.bench.load_mix import kinds
-from tests.bench.load_phase import Phase, Seen
+from tests.bench.load_phase import BURST_PER_S, Phase, Seen
 from tests.bench.load_picture import picture
 from tests.bench.load_profile import shares
 
@@ -62,11 +62,27 @@ def test_what_is_refused_with_a_time_to_return_is_meant() -> None:
     assert broken(seen("burst", *answers)) == []
 
 
-@pytest.mark.parametrize(("last_s", "missed"), [(59.0, []), (91.0, ["well 31.0 <= 30 s after"])])
-def test_after_an_outage_all_must_be_served_again(last_s: float, missed: list[str]) -> None:
-    answers = [(50.0, 5.0, Answer.REFUSED), (last_s, 5.0, Answer.STALE), (99.0, 5.0, Answer.SERVED)]
+@pytest.mark.parametrize(
+    ("usual", "later", "last_s", "missed"),
+    [
+        (1.0, 0.0, 59.0, []),
+        (1.0, 0.0, 89.0, []),
+        (1.0, 0.0, 91.0, ["well 35 <= 30 s after"]),
+        (1.0, 0.8, 93.0, ["well 35 <= 30 s after"]),
+        (0.6, 0.6, 99.0, []),
+        (0.6, 0.4, 99.0, ["well 40 <= 30 s after"]),
+    ],
+)
+def test_after_an_outage_as_much_must_be_served_as_before(
+    usual: float, later: float, last_s: float, missed: list[str]
+) -> None:
+    answers = []
+    for n in range(1000):
+        share = usual if n < 400 else 0.0 if n < 600 else later if n < 10 * last_s else usual
+        answers.append((n / 10, 5.0, Answer.SERVED if n % 10 < 10 * share else Answer.REFUSED))
 
-    assert broken(seen("redis-kill", *answers, mended_s=BEGAN_S + 60)) == missed
+    what = seen("redis-kill", *answers, broken_s=BEGAN_S + 40, mended_s=BEGAN_S + 60)
+    assert broken(what) == missed
 
 
 @pytest.mark.parametrize(("mb_per_s", "missed"), [(0.0, 0), (0.01, 0), (0.03, 1)])
@@ -108,10 +124,18 @@ def test_a_profile_counts_each_function_once_in_a_stack() -> None:
 
 def test_options_say_which_phases_and_how_long() -> None:
     wished = argparse.Namespace(
-        phases="", freezes=False, steady_s=600.0, burst_s=1.0, users_s=2.0, soak_s=3.0, down_s=4.0
+        phases="",
+        freezes=False,
+        per_s=300.0,
+        steady_s=600.0,
+        burst_s=1.0,
+        users_s=2.0,
+        soak_s=3.0,
+        down_s=4.0,
     )
 
     assert [phase.name for phase in phases(wished)] == [*SINGLE, *KILLS]
+    assert {phase.per_s for phase in phases(wished)} == {300.0, BURST_PER_S, None}
     assert next(phases(wished)).seconds == 600
     wished.phases = "kafka-freeze,steady"
     assert [phase.name for phase in phases(wished)] == ["steady", "kafka-freeze"]
@@ -121,6 +145,7 @@ def test_options_say_which_phases_and_how_long() -> None:
     ("words", "said"),
     [
         (["--phases", "steady,coffee"], "load: no phase coffee; `--help` lists them\n"),
+        (["--per-s", "0"], "load: at least 1 request each second\n"),
         (["--soak-s", "-3"], "load: every phase takes at least 1 second\n"),
     ],
 )

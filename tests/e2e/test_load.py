@@ -16,7 +16,7 @@ from tests.fixtures.stack import RunningStack
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 SKUS, PER_S = 10, 40
-OUTAGE = Phase("redis-kill", 15.0, PER_S, "redis-kill", before_s=3.0, down_s=4.0, connections=50)
+OUTAGE = Phase("redis-kill", 20.0, PER_S, "redis-kill", before_s=3.0, down_s=4.0, connections=50)
 
 
 def test_a_load_with_an_outage_in_its_middle_is_answered_on_purpose(
