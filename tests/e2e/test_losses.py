@@ -71,6 +71,11 @@ def test_all_of_kafka_is_lost(stack: RunningStack, shop: Shop) -> None:
     assert onlooker.failures == []
     assert all(seen == sorted(seen) for seen in onlooker.versions.values())
 
+    # Integrators have the state of every SKU again.
+    assert SKU.encode() not in run_apart(keys(stack.bootstrap, Topic.STOCK))
+    assert run(["stock", "republish"]) == 0
+    assert SKU.encode() in run_apart(keys(stack.bootstrap, Topic.STOCK))
+
     # What was in Kafka alone is gone, and set again.
     assert shop.flags.get("/v1/holds").raise_for_status().json()["holds"] == []
     until("the assistant", lambda: shop.ask().status_code == httpx.codes.OK)

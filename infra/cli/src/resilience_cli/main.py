@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import structlog
 import typer
 
-from .commands import acls, audit, chaos, dlq, golive, hold, incident, keys, policy, rollout, topics
+from .commands import acls, audit, chaos, dlq, golive, hold, incident, keys, policy, rollout, stock, topics
 from .commands.backup import backup, backups, restore
 from .commands.doctor import doctor
 from .commands.down import down
@@ -41,6 +41,7 @@ app.add_typer(incident.app, name="incident")
 app.add_typer(keys.app, name="keys")
 app.add_typer(policy.app, name="policy")
 app.add_typer(rollout.app, name="rollout")
+app.add_typer(stock.app, name="stock")
 app.add_typer(topics.app, name="topics")
 
 

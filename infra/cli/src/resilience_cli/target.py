@@ -6,13 +6,14 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from resilience_contracts import Regions
 from resilience_runtime.kafka.access import KafkaAccess
 from resilience_runtime.settings import KafkaSettings, load
 
 from .errors import StackError
-from .stack import PARTS, PartState, StackState, ports_from, read_state
+from .stack import PARTS, STANDBY, PartState, Place, PostgreSQL, StackState, ports_from, read_state
 from .stack.marks import mark_of
 from .stack.ports import Ports
 
@@ -53,6 +54,48 @@ def find_target() -> Target:
     told = {**(running.env if running else {}), **{k: v for k, v in os.environ.items() if v}}
     scope = told.get("RESILIENCE_SCOPE") or "default"
     return Target(kafka, ports, scope, running, _regions(told.get("RESILIENCE_REGIONS", "")))
+
+
+def database_url() -> str:
+    """Return the address of the stock database: DATABASE_URL, else the stack's here.
+
+    Raises:
+        StackError: neither is there, or DATABASE_URL is no address.
+    """
+    given = os.environ.get("DATABASE_URL")
+    if given:
+        return _checked(given, "DATABASE_URL")
+    place = Place(stack_root())
+    if not place.secret("postgresql.password").exists():
+        raise StackError("no database is known here", "start the stack, or set DATABASE_URL")
+    return PostgreSQL(place, find_target().ports["postgresql"]).url
+
+
+def standby_url() -> str | None:
+    """Return the address of the server that follows the database; None without one.
+
+    Raises:
+        StackError: STANDBY_URL is no address.
+    """
+    given = os.environ.get("STANDBY_URL")
+    if given:
+        return _checked(given, "STANDBY_URL")
+    ports = find_target().ports
+    if os.environ.get("DATABASE_URL") or STANDBY not in ports:
+        return None
+    return PostgreSQL(Place(stack_root()), ports[STANDBY]).url
+
+
+def _checked(url: str, what: str) -> str:
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018 - reading it is the check
+        good = parts.scheme in {"postgresql", "postgres"} and len(parts.path) > 1
+    except ValueError:
+        good = False
+    if not good:
+        raise StackError(f"{what} is no address of a database", "write it as postgresql://user@host/name")
+    return url
 
 
 def _regions(names: str) -> Regions:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import urlsplit
 
 import typer
 from rich.markup import escape
@@ -21,9 +19,8 @@ from resilience_cli.console import Exit, complain, out
 from resilience_cli.durations import parse_duration, spoken
 from resilience_cli.errors import StackError
 from resilience_cli.restore import restore as put_back
-from resilience_cli.stack import STANDBY, Place, PostgreSQL
 from resilience_cli.stack.ports import HIGHEST
-from resilience_cli.target import find_target, stack_root
+from resilience_cli.target import database_url, find_target, standby_url
 from resilience_cli.until_told import run_until_told
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document, for programs.")]
@@ -76,7 +73,7 @@ def backup(
     if metrics and not schedule:
         raise typer.BadParameter("it is of use with --schedule alone", param_hint="--metrics")
     place = _address(metrics) if metrics else None
-    url, secret = _url(), BackupKey.load(key) if key else None
+    url, secret = database_url(), BackupKey.load(key) if key else None
     if schedule:
         plan = Schedule(where or Path("backups"), schedule, keep_hourly, keep_daily, secret is not None)
         told = _Told(as_json=as_json)
@@ -154,8 +151,8 @@ def restore(
     inventory-api may run on: it is without a database for a moment, and applies the commands that were accepted
     while PostgreSQL was away.
     """
-    url, secret = _url(), BackupKey.load(key) if key else None
-    beside = _standby() if standby and replay else None
+    url, secret = database_url(), BackupKey.load(key) if key else None
+    beside = standby_url() if standby and replay else None
     if not yes:
         typer.confirm("Replace the stock database?", abort=True, err=as_json)
     done = run_until_told(put_back(url, file, find_target().kafka if replay else None, secret, beside))
@@ -239,41 +236,8 @@ def _show(proof: Proof) -> None:
     out.print(f"[green]Proved[/] {escape(str(proof.file))}  sha256 {proof.sha256}", soft_wrap=True)
 
 
-def _url() -> str:
-    given = os.environ.get("DATABASE_URL")
-    if given:
-        return _checked(given)
-    place = Place(stack_root())
-    if not place.secret("postgresql.password").exists():
-        raise StackError("no database is known here", "start the stack, or set DATABASE_URL")
-    return PostgreSQL(place, find_target().ports["postgresql"]).url
-
-
-def _standby() -> str | None:
-    """Return the address of the server that follows; None without one."""
-    given = os.environ.get("STANDBY_URL")
-    if given:
-        return _checked(given, "STANDBY_URL")
-    ports = find_target().ports
-    if os.environ.get("DATABASE_URL") or STANDBY not in ports:
-        return None
-    return PostgreSQL(Place(stack_root()), ports[STANDBY]).url
-
-
 def _address(text: str) -> tuple[str, int]:
     host, _, port = text.rpartition(":")
     if not host or not port.isdecimal() or not 0 < int(port) <= HIGHEST:
         raise typer.BadParameter(f"{text} is not like 127.0.0.1:9104", param_hint="--metrics")
     return host, int(port)
-
-
-def _checked(url: str, what: str = "DATABASE_URL") -> str:
-    try:
-        parts = urlsplit(url)
-        parts.port  # noqa: B018 - reading it is the check
-        good = parts.scheme in {"postgresql", "postgres"} and len(parts.path) > 1
-    except ValueError:
-        good = False
-    if not good:
-        raise StackError(f"{what} is no address of a database", "write it as postgresql://user@host/name")
-    return url
