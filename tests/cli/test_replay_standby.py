@@ -56,6 +56,8 @@ async def test_a_standby_that_stopped_following_puts_nothing_over_newer_rows(
             replay._lineage = await restored.fetchval("SELECT lineage FROM redo_log")
             replay._backed_up_at = BACKED_UP_AT
 
+            await replay._consumer.stop()  # which was never started
+
             await replay.take_over(standby)
 
             assert await standby.fetchval("SELECT count(*) FROM redo") > 0

@@ -366,3 +366,32 @@ async def test_a_long_body_is_read_whole_and_only_its_beginning_may_go_first() -
 
     assert [answer.json() for answer in answers] == [1_000_000] * 2
     assert asked == [b"POST "] * 2
+
+
+@pytest.mark.parametrize(("idle_s", "answered"), [(61, True), (76, False)])
+async def test_an_idle_connection_is_kept_for_longer_than_load_balancers_keep_theirs(
+    idle_s: float, answered: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop = asyncio.get_running_loop()
+    now, later_s = loop.time, [0.0]
+    monkeypatch.setattr(loop, "time", lambda: now() + later_s[0])
+    async with served(application()) as (url, _):
+        host, port = url.removeprefix("http://").split(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        request = f"GET /health/ready HTTP/1.1\r\nhost: {host}\r\n\r\n".encode()
+        writer.write(request)
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+        await reader.readexactly(length)
+
+        later_s[0] = idle_s
+        await asyncio.sleep(0)  # what is due by now happens
+        await asyncio.sleep(0)
+        with suppress(ConnectionError):
+            writer.write(request)
+        again = b""
+        with suppress(ConnectionError):
+            again = await reader.read(15)
+        writer.close()
+
+    assert again == (b"HTTP/1.1 200 OK" if answered else b"")

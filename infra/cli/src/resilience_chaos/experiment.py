@@ -58,6 +58,8 @@ def _method(row: Row, levels: list[str]) -> list[Json]:
         if row.changes_at_most is not None:
             steps.append(_probe(f"the level is steady{nth}", "steady", at_most=row.changes_at_most))
         steps.append(_action(f"mend{nth}", "mend"))
+        if time < row.times:  # or the level of the last time would be taken for that of the next
+            steps.append(_probe(f"all is well again{nth}", "is_calm", tolerance=True))
     return steps
 
 

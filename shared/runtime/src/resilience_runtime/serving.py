@@ -20,6 +20,9 @@ from .http_protocol import Entrance, PromptProtocol
 GRACE_S = 4
 BACKLOG = 2048
 UNREAD_S = 30.0
+KEEP_ALIVE_S = 75
+"""Longer than load balancers (60 s) and clients' pools keep an idle connection: the side that closes first must be the
+one that sends, or a request meets a connection that is being closed and gets no answer."""
 
 
 class _Server(uvicorn.Server):
@@ -58,6 +61,7 @@ async def serve(
         log_config=None,
         access_log=False,
         server_header=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=GRACE_S,
     )
     server = _Server(config)
