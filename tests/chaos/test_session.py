@@ -12,7 +12,7 @@ from resilience_chaos import run as running
 from resilience_chaos import session as sessions
 from resilience_chaos.faults import Site
 from resilience_chaos.probes import _stands
-from resilience_chaos.record import Record, Sight
+from resilience_chaos.record import Moment, Record, Sight
 from resilience_chaos.run import run_one
 from resilience_chaos.session import Session
 from resilience_chaos.shop import LOCATION, Goods
@@ -58,6 +58,20 @@ def test_a_consumer_follows_the_level_and_one_that_is_cut_from_kafka_says_that_i
     under_way = Session(Site(tmp_path, cast("Any", None)), default_policy())
     under_way.watch = Watch({}, under_way.goods, seen)
     seen.sights.append(Sight("inventory-api", under_way.watch.now_s, level, (1, 1), stale))
+
+    assert _stands(under_way, "inventory-api", {Level.DEGRADED}, stale=False) is stands
+
+
+@pytest.mark.parametrize(("seen_s", "stands"), [(-0.1, False), (0.1, True)])
+def test_what_was_seen_before_the_last_fault_tells_nothing_of_it(
+    seen_s: float, stands: bool, tmp_path: Path
+) -> None:
+    seen = Record("it", frozenset({"s3"}))
+    under_way = Session(Site(tmp_path, cast("Any", None)), default_policy())
+    under_way.watch = Watch({}, under_way.goods, seen)
+    now_s = under_way.watch.now_s
+    seen.moments += [Moment(at_s, "fault", "s3 blackhole") for at_s in (now_s - 9, now_s)]
+    seen.sights.append(Sight("inventory-api", now_s + seen_s, Level.DEGRADED, (1, 1), stale=False))
 
     assert _stands(under_way, "inventory-api", {Level.DEGRADED}, stale=False) is stands
 

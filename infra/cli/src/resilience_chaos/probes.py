@@ -169,6 +169,8 @@ def _stands(here: Session, consumer: str, wanted: set[Level], *, stale: bool) ->
     sight = here.record.last(consumer)
     if sight is None or here.watch is None or here.watch.now_s - sight.at_s >= 1:
         return False
+    if sight.at_s < here.record.broken_s():
+        return False  # it tells of the time before, and what was repeated has the same level again
     if f"kafka:{consumer}" in here.record.faulted:
         return sight.stale  # cut from Kafka it cannot know the level; it must know that
     return sight.level in wanted and sight.stale is stale

@@ -68,6 +68,10 @@ class Record:
         """Return the newest sight of a consumer."""
         return next((sight for sight in reversed(self.sights) if sight.consumer == consumer), None)
 
+    def broken_s(self) -> float:
+        """Return when the last fault was made; 0 before."""
+        return max((moment.at_s for moment in self.moments if moment.kind == "fault"), default=0.0)
+
     def begun_s(self) -> float:
         """Return when the first fault was made; infinite before."""
         return min((moment.at_s for moment in self.moments if moment.kind == "fault"), default=float("inf"))
