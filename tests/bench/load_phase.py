@@ -6,19 +6,18 @@ import os
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from statistics import linear_regression
 from time import perf_counter
-from typing import Any
 
-import boto3
 import psutil
 
 from resilience_cli.stack import SERVICES, read_state
 from tests.bench.inventory_client import Answer, Kind, Outcome, Plan, drive
+from tests.fixtures.services import S3Access
 from tests.fixtures.stack import RunningStack
 
 PER_S, BURST_PER_S = 500, 5_000
@@ -26,6 +25,8 @@ USERS, THINK_S = 1_000, (1.0, 3.0)
 CONNECTIONS = 1_000
 LOOK_EVERY_S = 1.0
 SPAN_S, AS_BEFORE = 5.0, 0.9
+FORGETS = "s3-kill"
+"""The stack's S3 keeps everything in memory, as a real one does not."""
 WARM_SHARE = 0.3
 """So much of a soak is not looked at: caches fill, and pools and code reach their size."""
 DELIBERATE = frozenset({Answer.SERVED, Answer.STALE, Answer.LATER, Answer.REFUSED})
@@ -51,22 +52,6 @@ class Phase:
         if self.per_s is None:
             return Plan(port, kinds, self.seconds, USERS, think_s=THINK_S)
         return Plan(port, kinds, self.seconds, self.connections, self.per_s)
-
-
-@dataclass
-class _Share:
-    """How much of some answers was served; all of none."""
-
-    answers: int = 0
-    good: int = 0
-
-    def count(self, answer: Answer) -> None:
-        self.answers += 1
-        self.good += answer is Answer.SERVED
-
-    @property
-    def served(self) -> float:
-        return self.good / self.answers if self.answers else 1.0
 
 
 @dataclass
@@ -107,13 +92,14 @@ class Seen:
         before, which is all where the machine bears the load.
         """
         mended_s, total = self.mended_s or self.began_s, self.total
-        before, after = _Share(), defaultdict[int, _Share](_Share)
+        before, after = list[Answer](), defaultdict[int, list[Answer]](list)
         for due_s, answer in zip(total.due_s, total.answers, strict=True):
             if due_s >= mended_s:
-                after[int((due_s - mended_s) / SPAN_S)].count(answer)
+                after[int((due_s - mended_s) / SPAN_S)].append(answer)
             elif due_s < (self.broken_s or self.began_s):
-                before.count(answer)
-        poor = [span for span, share in after.items() if share.served < AS_BEFORE * before.served]
+                before.append(answer)
+        least = AS_BEFORE * _served(before)
+        poor = [span for span, answers in after.items() if _served(answers) < least]
         return SPAN_S * (max(poor, default=-1) + 1)
 
     def grown_mb(self) -> dict[str, float]:
@@ -129,6 +115,10 @@ class Seen:
         return grown
 
 
+def _served(answers: Sequence[Answer]) -> float:
+    return answers.count(Answer.SERVED) / len(answers) if answers else 1.0
+
+
 def play(phase: Phase, stack: RunningStack, pool: ProcessPoolExecutor, kinds: Sequence[Kind]) -> Seen:
     """Load a stack as a phase says, break and mend what it says; return what was seen."""
     port = int(stack.url("inventory-api").rpartition(":")[2])
@@ -137,45 +127,37 @@ def play(phase: Phase, stack: RunningStack, pool: ProcessPoolExecutor, kinds: Se
         running = pool.submit(drive, phase.plan(port, kinds))
         if phase.fault:
             part, _, how = phase.fault.rpartition("-")
-            goods = pictures(stack)  # this stack's S3 forgets all when it is killed; a real one does not
-            time.sleep(phase.before_s)
-            seen.broken_s = perf_counter()
-            (stack.stop if how == "kill" else stack.pause)(part)
-            time.sleep(phase.down_s)
-            stack.restore(part)
-            put_back(stack, goods)
+            with _objects_kept(stack) if phase.fault == FORGETS else nullcontext():
+                time.sleep(phase.before_s)
+                seen.broken_s = perf_counter()
+                (stack.stop if how == "kill" else stack.pause)(part)
+                time.sleep(phase.down_s)
+                stack.restore(part)
             seen.mended_s = perf_counter()
         seen.outcomes = running.result()[0]
     return seen
 
 
-def pictures(stack: RunningStack) -> list[dict[str, Any]]:
-    """Return what is in the stack's bucket, each as S3 takes it."""
-    s3, bucket = _s3(stack), stack.env["S3_BUCKET"]
+@contextmanager
+def _objects_kept(stack: RunningStack) -> Iterator[None]:
+    """Put what is in the stack's bucket there again at the end."""
+    env = stack.env
+    access = S3Access(
+        env["S3_ENDPOINT_URL"],
+        env["AWS_ACCESS_KEY_ID"],
+        env["AWS_SECRET_ACCESS_KEY"],
+        env["AWS_REGION"],
+        env["S3_BUCKET"],
+    )
+    s3, bucket = access.client(), access.bucket
     kept = []
     for each in s3.list_objects_v2(Bucket=bucket).get("Contents", []):
         one = s3.get_object(Bucket=bucket, Key=each["Key"])
         said = {name: one[name] for name in ("ContentType", "Metadata")}
         kept.append({"Bucket": bucket, "Key": each["Key"], "Body": one["Body"].read(), **said})
-    return kept
-
-
-def put_back(stack: RunningStack, objects: Sequence[Mapping[str, Any]]) -> None:
-    """Put what was in the stack's bucket there again."""
-    s3 = _s3(stack)
-    for each in objects:
-        s3.put_object(**each)
-
-
-def _s3(stack: RunningStack) -> Any:
-    env = stack.env
-    return boto3.client(
-        "s3",
-        endpoint_url=env["S3_ENDPOINT_URL"],
-        region_name=env["AWS_REGION"],
-        aws_access_key_id=env["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=env["AWS_SECRET_ACCESS_KEY"],
-    )
+    yield
+    for one in kept:
+        s3.put_object(**one)
 
 
 @contextmanager

@@ -38,6 +38,13 @@ def test_a_row_becomes_an_experiment_of_chaos_toolkit(row: Row, tmp_path: Path) 
     ensure_experiment_is_valid(experiment_of(row, tmp_path))
 
 
+def test_what_is_repeated_waits_each_time_until_all_is_well_again(tmp_path: Path) -> None:
+    method = experiment_of(TABLE.by_name["redis-kill-thrice"], tmp_path)["method"]
+
+    steps = [step["provider"]["func"] for step in method]
+    assert steps == ["observe", *["inject", "settles", "mend", "is_calm"] * 2, "inject", "settles", "mend"]
+
+
 @pytest.mark.parametrize(
     "row", [row for row in TABLE.experiments if row.features and not row.stale], ids=lambda row: row.name
 )

@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 
 from resilience_cli.errors import StackError
 from resilience_cli.logline import gist, readable
-from resilience_cli.stack import Done, Place, ProcessRef, operator_key, ports_from, private_ports
+from resilience_cli.stack import Done, Place, ProcessRef, operator_key, ports_from, private_ports, sockets
 from resilience_cli.stack.java import find_java
 from resilience_cli.stack.keys import create_operator_key
 from resilience_cli.stack.marks import Mark, clear_mark, clear_marks, mark_of, set_mark
 from resilience_cli.stack.ports import VARIABLES
 from resilience_cli.stack.process import Command, freeze, kill, launch, name_of, owned_by, stop, thaw, tree
-from resilience_cli.stack.sockets import PRIVATE_PORTS
+from resilience_cli.stack.sockets import PRIVATE_PORTS, free_ports
 from resilience_cli.stack.state import StackState, owned, read_state, state_file, write_state
 from resilience_cli.stack.steps import Step, run_steps
 from resilience_runtime.api_keys import KeyRing
@@ -65,6 +65,14 @@ def test_private_ports_are_out_of_the_way_of_outgoing_connections() -> None:
 
     assert len(set(ports.values())) == len(VARIABLES)
     assert all(port in PRIVATE_PORTS for port in ports.values())
+
+
+def test_a_port_that_was_given_is_not_given_again_before_it_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sockets, "PRIVATE_PORTS", range(20_000, 20_040))
+
+    first, second = free_ports(15), free_ports(15)
+
+    assert len({*first, *second}) == 30
 
 
 def test_steps_wait_for_what_they_need() -> None:

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-
-import asyncpg
 import pytest
 
-from resilience_cli.database import name_of
+from resilience_cli.database import connected, name_of
 from resilience_cli.replay import _COLUMNS, Replay, _tables
 from resilience_cli.stack import run_apart
 from resilience_runtime.kafka.access import KafkaAccess
@@ -26,15 +22,6 @@ OVERWRITTEN = """
 ON_HAND = "SELECT on_hand FROM stock_levels WHERE id = 1"
 
 
-@asynccontextmanager
-async def connection(url: str) -> AsyncIterator[asyncpg.Connection]:
-    opened = await asyncpg.connect(url)
-    try:
-        yield opened
-    finally:
-        await opened.close()
-
-
 @pytest.mark.parametrize(
     ("followed", "on_hand"),
     [
@@ -50,12 +37,11 @@ async def test_a_standby_that_stopped_following_puts_nothing_over_newer_rows(
     with new_database(database_url, name_of(database_url)) as standby_url:
         run_apart(execute(standby_url, followed))
         run_apart(execute(database_url, OVERWRITTEN))
-        async with connection(database_url) as restored, connection(standby_url) as standby:
+        async with connected(database_url) as restored, connected(standby_url) as standby:
             replay = Replay(restored, KafkaAccess("127.0.0.1:9"))
             replay._tables = _tables(await restored.fetch(_COLUMNS))
             replay._lineage = await restored.fetchval("SELECT lineage FROM redo_log")
             replay._backed_up_at = BACKED_UP_AT
-
             await replay._consumer.stop()  # which was never started
 
             await replay.take_over(standby)

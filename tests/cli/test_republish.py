@@ -57,7 +57,7 @@ async def test_the_state_of_each_sku_is_published_once_and_nothing_else(
     stock_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(republishing, "BATCH", 20)
-    told: list[tuple[int, int]] = []
+    told: list[tuple[int, int | None]] = []
     async with publishing(stock_url) as published:
         done = await republish(stock_url, lambda done, of: told.append((done, of)))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncpg
-import boto3
 import openai
 import pytest
 import redis.asyncio
@@ -71,13 +70,7 @@ async def test_redis_answers(redis_url: str) -> None:
 
 
 def test_s3_keeps_an_object(s3: S3Access) -> None:
-    client = boto3.client(
-        "s3",
-        endpoint_url=s3.endpoint_url,
-        region_name=s3.region,
-        aws_access_key_id=s3.access_key_id,
-        aws_secret_access_key=s3.secret_access_key,
-    )
+    client = s3.client()
     client.put_object(Bucket=s3.bucket, Key="key", Body=b"value")
 
     assert client.get_object(Bucket=s3.bucket, Key="key")["Body"].read() == b"value"

@@ -10,7 +10,6 @@ from dataclasses import replace
 from urllib.parse import urlsplit
 
 import asyncpg
-import boto3
 import psutil
 import pytest
 from redis.asyncio import Redis as RedisClient
@@ -139,13 +138,7 @@ async def test_s3_is_put_got_compared_and_left_clean(s3: S3Access) -> None:
     bucket = bucket_of(s3)
     result = await once("s3", S3Probe(bucket, KEY, DEADLINE_S))
 
-    client = boto3.client(
-        "s3",
-        endpoint_url=s3.endpoint_url,
-        region_name=s3.region,
-        aws_access_key_id=s3.access_key_id,
-        aws_secret_access_key=s3.secret_access_key,
-    )
+    client = s3.client()
     assert client.list_objects_v2(Bucket=s3.bucket, Prefix=KEY)["KeyCount"] == 0
     client.close()
     assert result.outcome is Outcome.OK

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -70,8 +71,11 @@ class Record:
 
     def broken_s(self) -> float:
         """Return when the last fault was made; 0 before."""
-        return max((moment.at_s for moment in self.moments if moment.kind == "fault"), default=0.0)
+        return max(self._faults_s(), default=0.0)
 
     def begun_s(self) -> float:
         """Return when the first fault was made; infinite before."""
-        return min((moment.at_s for moment in self.moments if moment.kind == "fault"), default=float("inf"))
+        return min(self._faults_s(), default=float("inf"))
+
+    def _faults_s(self) -> Iterator[float]:
+        return (moment.at_s for moment in self.moments if moment.kind == "fault")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -27,6 +27,7 @@ from resilience_contracts import (
 from resilience_runtime.kafka.access import KafkaAccess
 
 from .errors import KAFKA_AWAY, StackError
+from .progress import Told
 
 STRUCTURED = (("content-type", b"application/cloudevents+json"),)
 STORED = "storedtime"
@@ -59,10 +60,6 @@ class Reader(Protocol):
 
     def close(self) -> None:
         """End a part of the log: no scope of it comes again."""
-
-
-Told = Callable[[int, int | None], None]
-"""Is told of progress: how much is done, and of how much, where that is known."""
 
 
 async def read_topic(kafka: KafkaAccess, begin: datetime, reader: Reader, told: Told) -> None:

@@ -1,20 +1,34 @@
-"""One line for each thing that `up` starts, with the time it took."""
+"""How far something is: one line for each thing that `up` starts, a bar for what is counted."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
 from rich.live import Live
 from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.spinner import Spinner
 
 from .console import err
 from .errors import StackError
 from .logs import print_tail
 from .stack import Done
+
+Told = Callable[[int, int | None], None]
+"""Is told of progress: how much is done, and of how much, where that is known."""
+
+
+@contextmanager
+def counted(what: str) -> Iterator[Told]:
+    """Show how far a long count is, where somebody looks."""
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
+        task = progress.add_task("", total=None)
+        yield lambda done, of: progress.update(task, completed=done, total=of)
 
 
 class StepLines:

@@ -7,20 +7,17 @@ than what came out before.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 
 import asyncpg
 
 from .database import connected
 from .errors import StackError
+from .progress import Told
 
 BATCH = 2_000
 """SKUs: changes that happen meanwhile wait in the outbox behind no more of them."""
 STUCK_S = 30.0
 LOOK_S = 0.2
-
-Progress = Callable[[int, int], None]
-"""Takes how many SKUs are published, and of how many."""
 
 # One level stands for its SKU. `changed` says no more than that the state is to be told.
 _PUT = """
@@ -35,8 +32,8 @@ _PUT = """
 _WAITING = "SELECT count(*) FROM outbox WHERE id <= $1"
 
 
-async def republish(url: str, told: Progress, stuck_s: float = STUCK_S) -> int:
-    """Have the state of every SKU that has stock anywhere published again; return of how many.
+async def republish(url: str, told: Told, stuck_s: float = STUCK_S) -> int:
+    """Have the state of every SKU that has stock anywhere published again; tell, and return, of how many.
 
     Told to stop, or killed, it leaves at most `BATCH` rows, which are published too. Again is harmless: readers
     know a state by its sequence.

@@ -13,15 +13,15 @@ from typing import IO, Annotated
 
 import typer
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from resilience_cli.console import EXIT_CODES, Exit, err, out
 from resilience_cli.errors import StackError
 from resilience_cli.feed import load_policy
 from resilience_cli.policy_file import STDIN, Checked, check_policy, sound_policy
-from resilience_cli.policy_log import Told, read_file, read_topic, span_of
+from resilience_cli.policy_log import read_file, read_topic, span_of
 from resilience_cli.policy_replay import Replay
 from resilience_cli.policy_report import as_document, as_text
+from resilience_cli.progress import Told, counted
 from resilience_cli.target import find_target
 from resilience_contracts import Policy, format_time
 
@@ -151,15 +151,14 @@ def _saving(path: Path | None) -> Iterator[IO[bytes] | None]:
 @contextmanager
 def _progress() -> Iterator[Told]:
     """Show how far a long replay is, where somebody looks."""
-    columns = (TextColumn("replaying"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
-        task, calls = progress.add_task("", total=None), 0
+    calls = 0
+    with counted("replaying") as show:
 
         def told(done: int, total: int | None) -> None:
             nonlocal calls
             calls += 1
             if calls % TOLD_EVERY == 0:
-                progress.update(task, completed=done, total=total)
+                show(done, total)
 
         yield told
 

@@ -6,10 +6,10 @@ import json
 from typing import Annotated
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from resilience_cli.console import EXIT_CODES, err, out
+from resilience_cli.console import EXIT_CODES, out
 from resilience_cli.errors import StackError
+from resilience_cli.progress import counted
 from resilience_cli.republish import republish as publish_again
 from resilience_cli.target import database_url
 from resilience_cli.until_told import run_until_told
@@ -33,12 +33,8 @@ def republish(
     inventory-api must run, as it does the publishing; customers notice nothing. DATABASE_URL names a database other
     than the stack's. Stopped in the middle, run it again: readers know a state that they have by its sequence.
     """
-    columns = (TextColumn("publishing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
-        task = progress.add_task("", total=None)
-        done = run_until_told(
-            publish_again(database_url(), lambda done, of: progress.update(task, completed=done, total=of))
-        )
+    with counted("publishing") as told:
+        done = run_until_told(publish_again(database_url(), told))
     if done is None:
         raise StackError("stopped before all was published", "run it again")
     if as_json:
